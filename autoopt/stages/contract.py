@@ -1,0 +1,168 @@
+"""What goes into a worker and what comes out of it, as JSON: the only things the orchestrator and the stages share."""
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field
+from typing import Any
+
+from autoopt.values import Measurement
+
+EVALUATE_ENTRY = "autoopt.stages.worker:evaluate"
+REMEASURE_ENTRY = "autoopt.stages.worker:remeasure"
+VERIFY_ENTRY = "autoopt.stages.worker:verify"
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateJob:
+    """Take one recipe through prepare → train → deploy → measure."""
+
+    snapshot: str  # folder of the task's snapshot
+    store: str  # folder of the content-addressed store
+    recipe: Mapping[str, Any]
+    seed: int  # the study's: training seeds derive from it and the stage's key, so a cached model is the same model
+    limits: tuple[str, ...] = ()
+    quiet: bool = False  # no other slot is at work: latencies are final, not provisional
+    reference_quiet_ms: float | None = None  # latency of the reference graph on the quiet machine, if known
+    attempt: int = 0
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageRun:
+    """One stage of an evaluation: whether it was a hit, and what it cost."""
+
+    name: str
+    key: str
+    hit: bool
+    seconds: float
+    size_bytes: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class EvaluateResult:
+    """What an evaluation measured. `infeasible` names the limit that was found broken before training."""
+
+    measures: Mapping[str, Measurement]
+    infeasible: str = ""
+    artifact_key: str = ""  # deploy stage's key in the store; '' when infeasible before training
+    artifact_sha256: str = ""
+    stages: tuple[StageRun, ...] = ()
+    notes: tuple[str, ...] = ()
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "measures": {name: m.to_json() for name, m in self.measures.items()},
+            "infeasible": self.infeasible,
+            "artifact_key": self.artifact_key,
+            "artifact_sha256": self.artifact_sha256,
+            "stages": [s.to_json() for s in self.stages],
+            "notes": list(self.notes),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "EvaluateResult":
+        return cls(
+            measures={name: Measurement.from_json(m) for name, m in raw["measures"].items()},
+            infeasible=raw["infeasible"],
+            artifact_key=raw["artifact_key"],
+            artifact_sha256=raw["artifact_sha256"],
+            stages=tuple(StageRun(**s) for s in raw["stages"]),
+            notes=tuple(raw["notes"]),
+        )
+
+
+@dataclass(frozen=True, kw_only=True)
+class RemeasureJob:
+    """Measure artifacts again, interleaved, with every slot idle, for about `seconds`."""
+
+    snapshot: str
+    store: str
+    artifact_keys: tuple[str, ...]
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+# Result of a RemeasureJob: {artifact key: {measure name: Measurement.to_json()}, ...,
+#   "reference": {"latency_ms": Measurement.to_json()}}
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyJob:
+    """Build (or load) the float and the quantized artifact of a pick, check both, and score them on the test split."""
+
+    snapshot: str
+    store: str
+    float_recipe: Mapping[str, Any]
+    twin_recipe: Mapping[str, Any] | None
+    seed: int
+    tolerance: float  # relative loss of quality that a twin may have
+    seconds: float  # about how long the measuring may take
+    look_at_test: bool = True
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifiedArtifact:
+    """One artifact, reloaded, compared with the trained pipeline and measured."""
+
+    role: str  # "float" or "quantized"
+    artifact_key: str
+    file: str  # absolute path of the graph in the store
+    sha256: str
+    size_bytes: int
+    recipe: Mapping[str, Any]
+    valid: Measurement  # low and high: bootstrap interval, 95 %
+    test: Measurement | None
+    latency: Mapping[
+        str, Any
+    ]  # {"batch_1": {"p50_ms", "p95_ms", "low_ms", "high_ms"}, "batch_256": {...}, "threads": 1}
+    parity: Mapping[str, Any]  # {"rows", "max_abs_difference", "label_agreement", "tolerance", "holds"}
+
+    def to_json(self) -> dict[str, Any]:
+        raw = {**asdict(self), "valid": self.valid.to_json()}
+        return {**raw, "test": self.test.to_json() if self.test else None}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "VerifiedArtifact":
+        test = Measurement.from_json(raw["test"]) if raw["test"] else None
+        return cls(**{**raw, "valid": Measurement.from_json(raw["valid"]), "test": test})
+
+
+@dataclass(frozen=True, kw_only=True)
+class VerifyResult:
+    """Both artifacts of an export, and what the trained model leaves for retraining."""
+
+    float_artifact: VerifiedArtifact
+    twin: VerifiedArtifact | None
+    twin_reason: str  # why there is no twin, or what is wrong with it; '' when it is as promised
+    weights: Mapping[str, str] = field(default_factory=dict)  # name in weights/ → absolute path in the store
+    sample: Mapping[str, Any] = field(
+        default_factory=dict
+    )  # {"columns": {name: [values]}, "float": [[...]], "quantized": [[...]]}
+
+    def to_json(self) -> dict[str, Any]:
+        return {
+            "float_artifact": self.float_artifact.to_json(),
+            "twin": self.twin.to_json() if self.twin else None,
+            "twin_reason": self.twin_reason,
+            "weights": dict(self.weights),
+            "sample": dict(self.sample),
+        }
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "VerifyResult":
+        return cls(
+            float_artifact=VerifiedArtifact.from_json(raw["float_artifact"]),
+            twin=VerifiedArtifact.from_json(raw["twin"]) if raw["twin"] else None,
+            twin_reason=raw["twin_reason"],
+            weights=raw["weights"],
+            sample=raw["sample"],
+        )

@@ -1,0 +1,96 @@
+"""What a strategy is: one file, a pure function that does the work, and a thin frozen class that is its card."""
+
+import dataclasses
+from abc import ABC
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, ClassVar, Literal, Self
+
+from autoopt.space.catalogue import Declaration
+from autoopt.space.domains import Choice, Condition, Domain, Real, Value, Whole
+from autoopt.space.recipe import Recipe
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Slot
+
+Stage = Literal["prepare", "train", "shrink", "deploy"]
+
+
+def choice(*values: Value, main: bool = False, help: str = "") -> Any:
+    """A field with named values; the first is the default."""
+    return dataclasses.field(default=values[0], metadata=_meta(Choice(values=values), main, help))
+
+
+def whole(default: int, *, low: int, high: int, log: bool = False, main: bool = False, help: str = "") -> Any:
+    """A whole-number field: its default and the range that is possible at all."""
+    return dataclasses.field(default=default, metadata=_meta(Whole(low=low, high=high, log=log), main, help))
+
+
+def real(default: float, *, low: float, high: float, log: bool = False, main: bool = False, help: str = "") -> Any:
+    """A number field: its default and the range that is possible at all."""
+    return dataclasses.field(default=default, metadata=_meta(Real(low=low, high=high, log=log), main, help))
+
+
+def _meta(domain: Domain, main: bool, help: str) -> dict[str, Any]:
+    return {"domain": domain, "main": main, "help": help}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Strategy(ABC):
+    """One kind of choice. The fields of a subclass are its configuration, its docstring is its card.
+
+    `name` is the strategy's name in a recipe. A field marked `main` is called just that (`impute: median`); every
+    other field is `name.field` (`lightgbm.num_leaves: 31`). A strategy with a `family` is one option of that family's
+    dimension (`model: lightgbm`), and its fields count only where it is chosen. `when` names earlier dimensions and
+    the values under which this strategy means anything; `field_when` does so for single fields.
+    """
+
+    name: ClassVar[str]
+    stage: ClassVar[Stage]
+    family: ClassVar[str | None] = None
+    when: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
+    field_when: ClassVar[Mapping[str, Mapping[str, tuple[Value, ...]]]] = {}
+
+    @classmethod
+    def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
+        """None where the strategy can be used at all; else the reason why not, in a user's words."""
+        return None
+
+    @classmethod
+    def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
+        """The same for one value of the main field (fp16 needs a device that has it)."""
+        return None
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        """This strategy as the recipe configures it; fields that the recipe leaves out keep their defaults."""
+        values: dict[str, Any] = {}
+        for spec in dataclasses.fields(cls):
+            key = cls.name if spec.metadata["main"] else f"{cls.name}.{spec.name}"
+            if key in recipe:
+                values[spec.name] = recipe[key]
+        return cls(**values)
+
+    @classmethod
+    def declarations(cls) -> tuple[Declaration, ...]:
+        """One declaration for each field."""
+        found = []
+        for spec in dataclasses.fields(cls):
+            main = bool(spec.metadata["main"])
+            conditions = {**cls.when, **({cls.family: (cls.name,)} if cls.family else {})}
+            conditions |= cls.field_when.get(spec.name, {})
+            found.append(
+                Declaration(
+                    name=cls.name if main else f"{cls.name}.{spec.name}",
+                    domain=spec.metadata["domain"],
+                    default=spec.default,  # type: ignore[arg-type]  # every field has a plain default
+                    strategy=cls.name,
+                    stage=cls.stage,
+                    when=_condition(conditions),
+                    summary=spec.metadata["help"],
+                )
+            )
+        return tuple(found)
+
+
+def _condition(conditions: Mapping[str, tuple[Value, ...]]) -> Condition:
+    return tuple(conditions.items())

@@ -1,0 +1,110 @@
+"""What the model strategies share: the features they learn from and the artifacts they leave.
+
+An artifact is arrays and JSON, never a pickle: enough to write the model as an ONNX graph, in another process and years
+later. Predictions of the trained object itself are taken at training time, as the truth that every graph is held to.
+"""
+
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import ClassVar, Self
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from autoopt.space.recipe import Recipe
+from autoopt.strategies.base import Strategy
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Slot
+
+OPSET = 18
+ML_OPSET = 5
+IR_VERSION = 10
+FEATURES = "features"
+"""Graph input of every model: float32 (rows, n)."""
+CODES = "codes"
+"""Second graph input of a model with embeddings: int64 (rows, m); 0 is missing or unseen."""
+SCORES = "scores"
+"""Graph output of every model: float32 (rows, classes) probabilities, or (rows, 1) predicted values."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Features:
+    """Prepared rows: what the preprocessing graph gave."""
+
+    numbers: NDArray[np.float32]  # (rows, n); NaN only with `impute: native`
+    codes: NDArray[np.int64]  # (rows, m); m is 0 unless `encode: embed`
+    cardinalities: tuple[int, ...] = ()  # for each code column, how many codes there are, 0 (missing, unseen) included
+
+    @property
+    def rows(self) -> int:
+        return int(self.numbers.shape[0])
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingData:
+    """What a model learns from. Targets: int64 class indices (rows,), or float64 values (rows,)."""
+
+    facts: TaskFacts
+    train: Features
+    train_target: NDArray[np.int64] | NDArray[np.float64]
+    valid: Features
+    valid_target: NDArray[np.int64] | NDArray[np.float64]
+
+
+StepReport = Callable[[int, dict[str, float]], None]
+"""`report(step, values)`: called at least once an epoch or every few trees; moves the progress deadline."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainingContext:
+    """Where and how a training runs."""
+
+    recipe: Recipe
+    slot: Slot
+    seed: int
+    report: StepReport
+
+
+class Artifact(ABC):
+    """A trained model as arrays."""
+
+    kind: ClassVar[str]
+    """'trees', 'linear' or 'network': what a store entry says it holds."""
+
+    @abstractmethod
+    def save(self, folder: Path) -> None:
+        """Write the arrays (safetensors, LightGBM text) and a JSON of the rest into `folder`."""
+
+    @classmethod
+    @abstractmethod
+    def load(cls, folder: Path) -> Self:
+        """Read what `save` wrote; nothing of it is executed."""
+
+    @abstractmethod
+    def graph(self) -> onnx.ModelProto:
+        """The model as a float graph: FEATURES (and CODES) in, SCORES out; first dimension free."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class Trained:
+    """What a training gives back."""
+
+    artifact: Artifact
+    valid_scores: NDArray[np.float64]  # (rows, classes) or (rows, 1), by the trained object itself, not by a graph
+    notes: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, kw_only=True)
+class Model(Strategy):
+    """An option of the `model` dimension."""
+
+    @abstractmethod
+    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+        """Fit on train, with valid for early stopping. Raises StageFailure when it cannot be done."""
+
+    def untrained(self, data: TrainingData, context: TrainingContext) -> Artifact | None:
+        """The same shape with random weights where size and latency hang on the shape alone; else None."""
+        return None

@@ -1,0 +1,101 @@
+"""Limits (`latency_ms<=1`), objectives and the budget of a study."""
+
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+from autoopt.errors import OptionError, Problem
+from autoopt.values.measures import LATENCY_MS, MEASURE_UNITS, QUALITY, SIZE_BYTES, Measurement
+from autoopt.values.quantities import parse_measure_value
+
+Direction = Literal["maximize", "minimize"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Limit:
+    """What must hold for a trial to be feasible: `measure <= bound` or `measure >= bound`."""
+
+    measure: str
+    sense: Literal["<=", ">="]
+    bound: float
+
+    def excess(self, value: float) -> float:
+        """How far beyond the bound, in the measure's unit; zero or less when the limit holds."""
+        return value - self.bound if self.sense == "<=" else self.bound - value
+
+    def relative_excess(self, value: float) -> float:
+        """`excess` as a share of the bound, to compare misses of different units."""
+        return self.excess(value) / max(abs(self.bound), 1e-12)
+
+    def __str__(self) -> str:
+        return f"{self.measure}{self.sense}{self.bound:g}"
+
+    @classmethod
+    def parse(cls, text: str) -> "Limit":
+        """Read `latency_ms<=1`, `size_bytes<=5MB`, `quality>=0.9`. Raises OptionError."""
+        match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(.+?)\s*", text)
+        allowed = ", ".join(MEASURE_UNITS)
+        example = "Write it like 'latency_ms<=1' or 'size_bytes<=5MB' (in quotes: the shell reads < itself)."
+        if match is None:
+            raise OptionError(f"--limit {text!r} is not MEASURE<=VALUE or MEASURE>=VALUE.", example)
+        measure, sense, bound_text = match.groups()
+        if measure not in MEASURE_UNITS:
+            raise OptionError(f"--limit {text!r} names no measure.", f"Measures: {allowed}.")
+        bound = parse_measure_value(MEASURE_UNITS[measure], bound_text)
+        if bound is None or bound != bound or bound in (float("inf"), float("-inf")):
+            unit = MEASURE_UNITS[measure] or "the metric's own unit"
+            raise OptionError(f"--limit {text!r}: {bound_text!r} is no value of {measure} ({unit}).", example)
+        if measure != QUALITY and bound <= 0:
+            raise OptionError(f"--limit {text!r} can never hold: {measure} is above zero.", example)
+        if measure != QUALITY and sense.startswith(">"):
+            raise OptionError(f"--limit {text!r} asks for more {measure}.", f"Use {measure}<=VALUE.")
+        return cls(measure=measure, sense="<=" if sense.startswith("<") else ">=", bound=bound)
+
+
+def parse_limits(texts: Iterable[str]) -> tuple[Limit, ...]:
+    """Every limit, or one OptionError with all that is wrong."""
+    limits: list[Limit] = []
+    problems: list[Problem] = []
+    for text in texts:
+        try:
+            limits.append(Limit.parse(text))
+        except OptionError as error:
+            problems.extend(error.problems)
+    if problems:
+        raise OptionError(problems)
+    return tuple(limits)
+
+
+def broken(limits: Sequence[Limit], measures: Mapping[str, Measurement]) -> tuple[Limit, ...]:
+    """The limits that do not hold, a missing measure counting as broken."""
+    return tuple(x for x in limits if x.measure not in measures or x.excess(measures[x.measure].value) > 0)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Objective:
+    """What is optimized, and which way."""
+
+    measure: str
+    direction: Direction
+
+
+DEFAULT_OBJECTIVES = (QUALITY, LATENCY_MS, SIZE_BYTES)
+
+
+def parse_objectives(names: Sequence[str], quality_direction: Direction) -> tuple[Objective, ...]:
+    """Objectives by name; quality goes the metric's way, everything else is minimized. Raises OptionError."""
+    unknown = [n for n in names if n not in MEASURE_UNITS]
+    if unknown or not names or len(set(names)) != len(names):
+        raise OptionError(
+            f"--objectives {','.join(names)!r} must name different measures.", f"Measures: {', '.join(MEASURE_UNITS)}."
+        )
+    return tuple(Objective(measure=n, direction=quality_direction if n == QUALITY else "minimize") for n in names)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Budget:
+    """How much a study may use: wall seconds, counted trials, or both; None is no bound."""
+
+    seconds: float | None = None
+    trials: int | None = None
