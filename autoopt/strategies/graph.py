@@ -85,10 +85,21 @@ class GraphBuilder:
         return self.add(op, *inputs, domain=ML_DOMAIN, name=name, **attributes)
 
     def output(self, name: str, value: str, dtype: DTypeLike, dims: Dims) -> str:
-        """Make an inner value a graph output with exactly this name. Raises ValueError when the name is taken."""
-        if not self._rename(value, name):
-            self._take(name)
-            self._nodes.append(helper.make_node("Identity", [value], [name], name=f"Identity:{name}"))
+        """Make a value a graph output with exactly this name; inner values of that name step aside.
+
+        Raises ValueError when an input or another output has the name.
+        """
+        edge = {v.name for v in (*self._inputs, *self._outputs)}
+        if name in edge or not name:
+            raise ValueError(f"graph {self._name!r}: {name!r} cannot name an output, it is taken or empty")
+        if value != name:
+            if name in self._names:
+                self._rename(name, self.fresh(name))
+            if value in edge or not any(value in n.output for n in self._nodes):
+                self._nodes.append(helper.make_node("Identity", [value], [name], name=f"Identity:{name}"))
+            else:
+                self._rename(value, name)  # saves the Identity node
+            self._names.add(name)
         self._outputs.append(helper.make_tensor_value_info(name, element_type(dtype), list(dims)))
         return name
 
@@ -116,17 +127,13 @@ class GraphBuilder:
             raise ValueError(f"graph {self._name!r} has {name!r} already" if name else "an ONNX name cannot be empty")
         self._names.add(name)
 
-    def _rename(self, value: str, name: str) -> bool:
-        """Rename where the value is the work of a node and no output yet; saves the Identity node."""
-        taken = name in self._names or any(o.name == value for o in self._outputs)
-        producers = [n for n in self._nodes if value in n.output]
-        if taken or not producers:
-            return False
+    def _rename(self, old: str, new: str) -> None:
         for node in self._nodes:
-            node.input[:] = [name if v == value else v for v in node.input]
-            node.output[:] = [name if v == value else v for v in node.output]
-        self._names.add(name)
-        return True
+            node.input[:] = [new if v == old else v for v in node.input]
+            node.output[:] = [new if v == old else v for v in node.output]
+        for constant in self._initializers:
+            constant.name = new if constant.name == old else constant.name
+        self._constants = {key: new if held == old else held for key, held in self._constants.items()}
 
 
 def element_type(dtype: DTypeLike) -> int:
