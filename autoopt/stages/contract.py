@@ -147,6 +147,8 @@ class VerifyResult:
     sample: Mapping[str, Any] = field(
         default_factory=dict
     )  # {"columns": {name: [values]}, "float": [[...]], "quantized": [[...]]}
+    baseline: Mapping[str, float] = field(default_factory=dict)  # a guess that knows no features: {"valid", "test"}
+    notes: tuple[str, ...] = ()
 
     def to_json(self) -> dict[str, Any]:
         return {
@@ -155,6 +157,8 @@ class VerifyResult:
             "twin_reason": self.twin_reason,
             "weights": dict(self.weights),
             "sample": dict(self.sample),
+            "baseline": dict(self.baseline),
+            "notes": list(self.notes),
         }
 
     @classmethod
@@ -165,4 +169,6 @@ class VerifyResult:
             twin_reason=raw["twin_reason"],
             weights=raw["weights"],
             sample=raw["sample"],
+            baseline=raw["baseline"],
+            notes=tuple(raw["notes"]),
         )

@@ -1,0 +1,71 @@
+"""The key of a stage's result: a hash over everything that the result hangs on, and over nothing else.
+
+A key holds the stage's own slots of the recipe, its parent's key, the version of the stage's code and of the libraries
+behind it. One trained model therefore serves every way of deploying it, and a new library makes new results instead of
+handing out old ones.
+"""
+
+import functools
+import importlib.metadata
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+
+from autoopt.files import sha256_json
+from autoopt.space.catalogue import Catalogue
+from autoopt.space.recipe import Recipe
+
+PREPARE: Final = "prepare"
+TRAIN: Final = "train"
+DEPLOY: Final = "deploy"
+
+CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 1, TRAIN: 1, DEPLOY: 1}
+"""Raise a stage's number when its code, or a strategy's of that stage, gives another result for the same recipe."""
+
+LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
+    PREPARE: ("numpy", "onnx", "onnxruntime", "scikit-learn"),
+    TRAIN: ("lightgbm", "numpy", "scikit-learn", "torch"),
+    DEPLOY: ("onnx", "onnxruntime"),
+}
+"""Distributions whose version is part of a key. A new torch makes the trees train again too: rare, and never wrong."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class StageKeys:
+    """Keys of one recipe's results, each the parent of the next."""
+
+    prepare: str
+    train: str
+    deploy: str
+
+
+@functools.cache
+def library_version(distribution: str) -> str:
+    """Version of an installed distribution; 'absent' when it is not installed."""
+    try:
+        return importlib.metadata.version(distribution)
+    except importlib.metadata.PackageNotFoundError:
+        return "absent"
+
+
+def stage_keys(catalogue: Catalogue, recipe: Recipe, *, fingerprint: str, seed: int, device: str) -> StageKeys:
+    """Keys of every stage of `recipe` on the task with this fingerprint.
+
+    `seed` is the study's and `device` the kind that trains ('cpu', 'cuda'): both change what a training leaves.
+    """
+    prepare = _key(catalogue, recipe, PREPARE, {"task": fingerprint})
+    train = _key(catalogue, recipe, TRAIN, {"parent": prepare, "seed": seed, "device": device})
+    deploy = _key(catalogue, recipe, DEPLOY, {"parent": train})
+    return StageKeys(prepare=prepare, train=train, deploy=deploy)
+
+
+def _key(catalogue: Catalogue, recipe: Recipe, stage: str, origin: Mapping[str, Any]) -> str:
+    return sha256_json(
+        {
+            "stage": stage,
+            "code": CODE_VERSIONS[stage],
+            "slots": {name: recipe[name] for name in catalogue.stage_names(stage) if name in recipe},
+            "origin": dict(origin),
+            "libraries": {name: library_version(name) for name in LIBRARIES[stage]},
+        }
+    )

@@ -1,0 +1,81 @@
+"""Train: prepared features in; a model as arrays, its predictions on valid and what it cost out."""
+
+import json
+import resource
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoopt.errors import StageFailure
+from autoopt.files import StoreEntry, write_json
+from autoopt.stages.parity import require_finite
+from autoopt.strategies.model import Model, TrainingContext, TrainingData
+from autoopt.values import FailureReason
+
+INFO = "trained.json"
+VALID_SCORES = "valid_scores.npy"
+ARTIFACT = "artifact"
+
+
+@dataclass(frozen=True, kw_only=True)
+class TrainedInfo:
+    """What is kept of a training beside the model itself."""
+
+    kind: str  # the artifact's: 'trees', 'linear' or 'network'
+    train_s: float
+    peak_memory_bytes: int  # largest resident set of the process that trained
+    notes: tuple[str, ...]
+    best_step: int | None  # last step that the training reported; None when it reported none
+
+
+def train(model: Model, data: TrainingData, context: TrainingContext, folder: Path) -> None:
+    """Train and write artifact, valid scores (rows, classes) or (rows, 1), and `trained.json` into `folder`.
+
+    Raises StageFailure: NOT_FINITE for predictions that are NaN or infinite, whatever the model itself finds else.
+    """
+    began = time.monotonic()
+    trained = model.train(data, context)
+    train_s = time.monotonic() - began
+    expected = (data.valid.rows, max(len(data.facts.classes), 1))
+    if trained.valid_scores.shape != expected:
+        message = f"The model gave scores of shape {trained.valid_scores.shape} for valid rows; {expected} was due."
+        raise StageFailure(FailureReason.ERROR, message)
+    require_finite(trained.valid_scores, "The trained model's predictions")
+    trained.artifact.save(folder)
+    np.save(folder / VALID_SCORES, trained.valid_scores)
+    info = TrainedInfo(
+        kind=trained.artifact.kind,
+        train_s=train_s,
+        peak_memory_bytes=peak_memory_bytes(),
+        notes=trained.notes,
+        best_step=None,
+    )
+    write_json(folder / INFO, asdict(info))
+
+
+def load_info(entry: StoreEntry) -> TrainedInfo:
+    """`trained.json` of an entry."""
+    raw = json.loads((entry.path / INFO).read_text())
+    return TrainedInfo(**{**raw, "notes": tuple(raw["notes"])})
+
+
+def load_valid_scores(entry: StoreEntry) -> NDArray[np.float64]:
+    """Predictions on valid by the trained object itself."""
+    scores: NDArray[np.float64] = np.load(entry.path / VALID_SCORES, allow_pickle=False)
+    return scores
+
+
+def weights(entry: StoreEntry) -> Mapping[str, str]:
+    """Files that retraining needs: name → absolute path."""
+    return {name: str((entry.path / name).absolute()) for name in sorted(entry.sha256) if name != VALID_SCORES}
+
+
+def peak_memory_bytes() -> int:
+    """Largest resident set of this process so far (Linux counts kilobytes, macOS bytes)."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
