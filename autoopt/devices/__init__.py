@@ -1,0 +1,23 @@
+"""What the machine offers: cores, memory, accelerators, and the slots that attempts run on.
+
+Imports no heavy library.
+"""
+
+from autoopt.devices.accelerators import Accelerator, Missing
+from autoopt.devices.cgroups import Cgroups
+from autoopt.devices.describe import describe
+from autoopt.devices.libraries import LIBRARIES, Library
+from autoopt.devices.machine import Machine, machine
+from autoopt.devices.slots import slots
+
+__all__ = [
+    "LIBRARIES",
+    "Accelerator",
+    "Cgroups",
+    "Library",
+    "Machine",
+    "Missing",
+    "describe",
+    "machine",
+    "slots",
+]

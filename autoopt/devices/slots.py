@@ -1,0 +1,27 @@
+"""Cuts a machine into slots."""
+
+from autoopt.devices.machine import Machine
+from autoopt.errors import OptionError
+from autoopt.values import Slot
+
+_DEFAULT_CPU_SLOTS = 4  # more attempts at once leave the planner too little to learn from
+
+
+def slots(machine: Machine, requested: int | None = None) -> tuple[Slot, ...]:
+    """One slot for each accelerator if there are any, else shares of the CPU. Raises OptionError.
+
+    Each slot has `cores // slots` threads, one at least. Without `requested`: every accelerator, or four CPU slots at
+    most.
+    """
+    most = len(machine.accelerators) or machine.cores
+    count = requested if requested is not None else len(machine.accelerators) or min(machine.cores, _DEFAULT_CPU_SLOTS)
+    if not 1 <= count <= most:
+        offers = f"{most} accelerator(s)" if machine.accelerators else f"{most} usable CPU core(s)"
+        raise OptionError(f"--slots {count}: this machine offers {offers}.", f"Give a number from 1 to {most}.")
+    threads = max(1, machine.cores // count)
+    if not machine.accelerators:
+        return tuple(Slot(index=i, threads=threads, features=machine.cpu_features) for i in range(count))
+    return tuple(
+        Slot(index=i, device=a.kind, device_index=a.index, threads=threads, features=a.features)
+        for i, a in enumerate(machine.accelerators[:count])
+    )
