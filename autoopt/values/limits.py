@@ -29,7 +29,7 @@ class Limit:
         return self.excess(value) / max(abs(self.bound), 1e-12)
 
     def __str__(self) -> str:
-        return f"{self.measure}{self.sense}{self.bound:g}"
+        return f"{self.measure}{self.sense}{self.bound:.12g}"
 
     @classmethod
     def parse(cls, text: str) -> "Limit":

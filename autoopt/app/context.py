@@ -1,0 +1,65 @@
+"""A study as it lies in the ledger, with everything parsed that its spec holds."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from autoopt.app.options import Places
+from autoopt.errors import StudyError
+from autoopt.files import Home
+from autoopt.ledger import Ledger, StudyRow
+from autoopt.space import Recipe, Space, parse_space
+from autoopt.strategies import catalogue
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Limit, Objective, parse_limits, parse_objectives
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyContext:
+    """What the request of a stored study means."""
+
+    home: Home
+    places: Places
+    study: StudyRow
+    facts: TaskFacts
+    space: Space
+    recipe: Recipe | None
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...]
+    seed: int
+    slots: int | None
+    tolerance: float
+    inline: bool
+
+    @property
+    def snapshot(self) -> str:
+        return str(self.home.snapshot(self.facts.fingerprint))
+
+    @classmethod
+    def load(cls, ledger: Ledger, name: str, places: Places) -> "StudyContext":
+        """Read and parse a study's spec. Raises StudyNotFound, StudyError."""
+        study = ledger.study(name)
+        spec: Mapping[str, Any] = study.spec
+        if spec.get("version") != 1:
+            raise StudyError(f"Study {name!r} was made by another version of autoopt (spec {spec.get('version')}).")
+        facts = TaskFacts.from_json(spec["facts"])
+        home = Home.locate(places.home)
+        if not home.snapshot(facts.fingerprint).is_dir():
+            raise StudyError(
+                f"The data of study {name!r} are not in {home.root}: no tasks/{facts.fingerprint[:12]}... there. "
+                "Give the home folder that the study was searched in with --home."
+            )
+        return cls(
+            home=home,
+            places=places,
+            study=study,
+            facts=facts,
+            space=parse_space(spec["space"]["text"], catalogue(), source=f"study {name}"),
+            recipe=Recipe(spec["recipe"]) if spec["recipe"] else None,
+            objectives=parse_objectives(spec["objectives"], facts.metric_direction),
+            limits=parse_limits(spec["limits"]),
+            seed=int(spec["seed"]),
+            slots=spec["slots"],
+            tolerance=float(spec["tolerance"]),
+            inline=bool(spec["inline"]),
+        )

@@ -1,0 +1,240 @@
+"""The end of a session and every export: measure again, pick, verify, write the bundle, tell the tracking side."""
+
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from autoopt.app.context import StudyContext
+from autoopt.bundle import BundleContents, write_bundle
+from autoopt.errors import AutooptError, OptionError, StudyError
+from autoopt.executors import Executor, Failed, Finished, Job
+from autoopt.ledger import Ledger, StudyWriter, TrialRow
+from autoopt.orchestrator import Observer, model_payload
+from autoopt.orchestrator.loop import Outbox
+from autoopt.orchestrator.selection import PICKS, best, cheapest, front, nearest_miss, value
+from autoopt.report import StudyView, render_report
+from autoopt.space import Recipe
+from autoopt.stages.contract import (
+    REMEASURE_ENTRY,
+    VERIFY_ENTRY,
+    RemeasureJob,
+    VerifiedArtifact,
+    VerifyJob,
+    VerifyResult,
+)
+from autoopt.strategies import twin_values
+from autoopt.values import LATENCY_MS, SIZE_BYTES, Measurement, TrialState, broken
+
+MAX_REMEASURED = 16
+
+
+@dataclass(frozen=True, kw_only=True)
+class Exported:
+    """What an export left."""
+
+    folder: Path
+    trial: TrialRow
+    pick: str
+    verified: VerifyResult
+    chosen: str  # "float" or "quantized": the artifact that `predict` uses
+    missed: str  # '' when the limits hold; else which are broken, and by how much
+
+
+class Finisher:
+    """Exports a pick of a study that this process owns."""
+
+    def __init__(
+        self,
+        *,
+        context: StudyContext,
+        ledger: Ledger,
+        writer: StudyWriter,
+        executor: Executor,
+        outbox: Outbox,
+        observer: Observer,
+    ) -> None:
+        self._context = context
+        self._ledger = ledger
+        self._writer = writer
+        self._executor = executor
+        self._outbox = outbox
+        self._observer = observer
+
+    def finish(self, *, seconds: float, output: str | None, stopping: Callable[[], bool]) -> Exported | None:
+        """Measure the candidates again on the idle machine, then export the best. None without any candidate."""
+        end = time.monotonic() + seconds
+        self._observer.phase("measuring the best again, everything idle")
+        self._remeasure(0.45 * seconds)
+        if stopping() or self.candidate("best") is None:
+            return None
+        return self.export("best", output=output, seconds=max(1.0, end - time.monotonic()))
+
+    def candidate(self, pick: str) -> TrialRow | None:
+        """The trial that a pick names; the nearest miss where no trial is feasible. Raises OptionError, StudyError."""
+        trials = self._ledger.trials(self._context.study.name)
+        direction, tolerance = self._context.facts.metric_direction, self._context.tolerance
+        if pick == "best":
+            found = best(trials, direction)
+        elif pick in PICKS:
+            found = cheapest(trials, direction, tolerance, LATENCY_MS if pick == "fastest" else SIZE_BYTES)
+        elif pick.isdigit():
+            chosen = [t for t in trials if t.number == int(pick)]
+            if not chosen or not chosen[0].artifact_key:
+                raise StudyError(f"Trial {pick} of {self._context.study.name!r} left nothing to export.")
+            return chosen[0]
+        else:
+            raise OptionError(f"--pick {pick!r} names no trial.", f"Give {', '.join(PICKS)} or a trial's number.")
+        return found or nearest_miss(trials, self._context.limits, direction)
+
+    def export(self, pick: str, *, output: str | None, seconds: float) -> Exported:
+        """Verify a pick and its twin, look at the test split once for each, and write the bundle."""
+        trial = self.candidate(pick)
+        if trial is None:
+            raise StudyError(f"Study {self._context.study.name!r} has no trial that could be exported yet.")
+        self._observer.phase(f"verifying trial {trial.number} and its twin")
+        verified = self._verify(trial, seconds)
+        chosen, missed = self._choose(trial, verified)
+        folder = Path(output) if output else self._context.home.bundle(self._context.study.name)
+        for artifact in filter(None, (verified.float_artifact, verified.twin)):
+            self._writer.record_export(
+                trial.number, artifact.role, str(folder), artifact.sha256, artifact.artifact_key, artifact.test
+            )
+        self._observer.phase(f"writing {folder}")
+        exported = Exported(folder=folder, trial=trial, pick=pick, verified=verified, chosen=chosen, missed=missed)
+        write_bundle(folder, self._contents(exported))
+        self._writer.enqueue([model_payload(self._context.study, trial.number, folder, self._metrics(exported))])
+        self._outbox.pump(self._writer)
+        return exported
+
+    def _remeasure(self, seconds: float) -> None:
+        """Final latencies for the front and the near misses; feasibility follows them."""
+        trials = self._ledger.trials(self._context.study.name)
+        front_trials = front(trials, self._context.objectives)
+        top = best(trials, self._context.facts.metric_direction)
+        misses = [t for t in trials if t.state is TrialState.INFEASIBLE and t.artifact_key and self._is_near(t)]
+        chosen = list({t.number: t for t in [*([top] if top else []), *front_trials, *misses]}.values())
+        chosen = chosen[:MAX_REMEASURED]
+        if not chosen or seconds <= 0:
+            return
+        job = RemeasureJob(
+            snapshot=self._context.snapshot,
+            store=str(self._context.home.store),
+            artifact_keys=tuple(dict.fromkeys(t.artifact_key for t in chosen)),
+            seconds=seconds,
+        )
+        result = self._run(REMEASURE_ENTRY, job.to_json())
+        measures: dict[int, Mapping[str, Measurement]] = {}
+        states: dict[int, tuple[TrialState, str]] = {}
+        for trial in chosen:
+            again = {n: Measurement.from_json(m) for n, m in result.get(trial.artifact_key, {}).items()}
+            if not again:
+                continue
+            measures[trial.number] = again
+            misses_now = broken(self._context.limits, {**trial.measures, **again})
+            told = ", ".join(f"{x} broken" for x in misses_now)
+            states[trial.number] = (TrialState.INFEASIBLE if misses_now else TrialState.COMPLETE, told)
+        self._writer.record_final_measures(measures, states)
+
+    def _is_near(self, trial: TrialRow) -> bool:
+        """Within a third of every limit it breaks: noise may have put it there."""
+        return all(
+            x.relative_excess(value(trial, x.measure)) < 0.33 for x in broken(self._context.limits, trial.measures)
+        )
+
+    def _verify(self, trial: TrialRow, seconds: float) -> VerifyResult:
+        recipe = Recipe(trial.recipe)
+        quantize = str(recipe.get("quantize", "none"))
+        twins = [quantize] if quantize != "none" else list(twin_values(recipe))
+        last: AutooptError | None = None
+        for twin in twins or [None]:
+            job = VerifyJob(
+                snapshot=self._context.snapshot,
+                store=str(self._context.home.store),
+                float_recipe=recipe.replace({"quantize": "none"}).to_json(),
+                twin_recipe=recipe.replace({"quantize": twin}).to_json() if twin else None,
+                seed=self._context.seed,
+                tolerance=self._context.tolerance,
+                seconds=seconds,
+            )
+            try:
+                return VerifyResult.from_json(self._run(VERIFY_ENTRY, job.to_json()))
+            except StudyError as error:
+                last = error
+        raise last or StudyError("Nothing to verify.")
+
+    def _choose(self, trial: TrialRow, verified: VerifyResult) -> tuple[str, str]:
+        """Which of the pair `predict` uses: what the pick deploys, if that keeps the limits; else the other if it does."""
+        deployed = "float" if trial.recipe.get("quantize", "none") == "none" else "quantized"
+        pair = {"float": verified.float_artifact, "quantized": verified.twin}
+        other = "quantized" if deployed == "float" else "float"
+        missed = {role: self._missed(trial, artifact) for role, artifact in pair.items() if artifact}
+        if deployed in missed and not missed[deployed]:
+            return deployed, ""
+        if other in missed and not missed[other] and not verified.twin_reason:
+            return other, ""
+        return (deployed, missed[deployed]) if deployed in missed else (other, missed[other])
+
+    def _missed(self, trial: TrialRow, artifact: VerifiedArtifact) -> str:
+        """The limits that an exported artifact breaks, in words."""
+        batch_1, batch_256 = artifact.latency["batch_1"], artifact.latency["batch_256"]
+        measures = {
+            **trial.measures,
+            "quality": artifact.valid,
+            "size_bytes": Measurement(value=artifact.size_bytes),
+            "latency_ms": Measurement(value=batch_1["p50_ms"]),
+            "latency_p95_ms": Measurement(value=batch_1["p95_ms"]),
+            "latency_batch_ms": Measurement(value=batch_256["p50_ms"]),
+        }
+        misses = broken(self._context.limits, measures)
+        return ", ".join(f"{x} (measured {measures[x.measure].value:.4g})" for x in misses)
+
+    def _contents(self, exported: Exported) -> BundleContents:
+        study = self._ledger.study(self._context.study.name)
+        trials = self._ledger.trials(study.name)
+        view = StudyView(
+            study=study,
+            facts=self._context.facts,
+            objectives=self._context.objectives,
+            limits=self._context.limits,
+            trials=tuple(trials),
+            front=tuple(front(trials, self._context.objectives)),
+            best=exported.trial,
+            verified=exported.verified,
+            test_looks=self._writer.test_looks(),
+        )
+        return BundleContents(
+            view=view,
+            trial=exported.trial,
+            pick=exported.pick,
+            verified=exported.verified,
+            chosen=exported.chosen,
+            missed=exported.missed,
+            tolerance=self._context.tolerance,
+            report_html=render_report(view),
+        )
+
+    def _metrics(self, exported: Exported) -> dict[str, float]:
+        """What the tracking side shows beside the registered model."""
+        found: dict[str, float] = {}
+        for artifact in filter(None, (exported.verified.float_artifact, exported.verified.twin)):
+            found[f"{artifact.role}_valid"] = artifact.valid.value
+            found[f"{artifact.role}_latency_ms"] = artifact.latency["batch_1"]["p50_ms"]
+            found[f"{artifact.role}_size_bytes"] = float(artifact.size_bytes)
+            if artifact.test is not None:
+                found[f"{artifact.role}_test"] = artifact.test.value
+        return found
+
+    def _run(self, entry: str, payload: Mapping[str, Any]) -> dict[str, Any]:
+        """One job on the first slot, waited for. Raises StudyError when it fails."""
+        token = f"finish-{time.monotonic_ns()}"
+        slot = self._executor.slots[0]
+        self._executor.submit(Job(token=token, entry=entry, payload=payload, slot=slot, progress_deadline_s=600))
+        while True:
+            for event in self._executor.poll(0.2):
+                if event.token == token and isinstance(event, Finished):
+                    return event.result
+                if event.token == token and isinstance(event, Failed):
+                    raise StudyError(f"{entry.split(':')[-1]} failed ({event.reason.value}): {event.message}")
+            self._outbox.pump(self._writer)

@@ -1,0 +1,107 @@
+"""Start a study, or go on with one."""
+
+import time
+from dataclasses import dataclass
+
+from autoopt.app.options import Places, SearchOptions
+from autoopt.app.session import SessionResult, run_session
+from autoopt.app.studies import open_ledger, study_names
+from autoopt.app.study import Study
+from autoopt.app.understanding import Understanding, understand
+from autoopt.errors import StudyExists
+from autoopt.files import Home
+from autoopt.orchestrator import Observer, Silent, StopReason, study_payload
+from autoopt.values import Budget
+
+EXIT_DONE, EXIT_NOTHING_FEASIBLE, EXIT_STOPPED = 0, 3, 130
+
+
+@dataclass(frozen=True, kw_only=True)
+class Outcome:
+    """How a search or a resume ended, for whoever has to show it."""
+
+    study: Study
+    session: SessionResult
+
+    @property
+    def exit_code(self) -> int:
+        """0 done, 3 without a feasible trial, 130 stopped by the user."""
+        if self.session.stopped is StopReason.USER:
+            return EXIT_STOPPED
+        exported = self.session.exported
+        return EXIT_NOTHING_FEASIBLE if exported is None or self.study.best is None else EXIT_DONE
+
+
+def check_name_is_free(options: SearchOptions) -> None:
+    """Raises StudyExists when the study's name is taken."""
+    if options.study is not None and options.study in study_names(options.places):
+        raise StudyExists(
+            f"Study {options.study!r} is there already. "
+            f"Go on with it: autoopt resume {options.study} --time 2m. Or give another --study."
+        )
+
+
+def search_understood(
+    understanding: Understanding, *, started: float | None = None, observer: Observer | None = None
+) -> Outcome:
+    """Make the study and run it. `started`: time.monotonic when the command began."""
+    began = time.monotonic() if started is None else started
+    options = understanding.options
+    check_name_is_free(options)
+    home = Home.locate(options.places.home)
+    with open_ledger(options.places, create=True) as ledger:
+        understanding.task.save(home.snapshot(understanding.facts.fingerprint))
+        study = ledger.create_study(understanding.study, understanding.spec(), understanding.budget)
+        with ledger.own(study.name) as writer:
+            writer.enqueue([study_payload(study, _params(understanding), {"autoopt.source": understanding.source})])
+        session = run_session(
+            ledger,
+            study.name,
+            options.places,
+            started=began,
+            observer=observer or Silent(),
+            output=options.output,
+        )
+    return Outcome(study=Study(study.name, options.places), session=session)
+
+
+def _params(understanding: Understanding) -> dict[str, object]:
+    facts = understanding.facts
+    return {
+        "data": facts.name,
+        "fingerprint": facts.fingerprint,
+        "target": facts.target,
+        "kind": facts.kind.value,
+        "metric": facts.metric,
+        "rows": sum(facts.rows.values()),
+        "columns": len([c for c in facts.columns if c.used]),
+        "limits": ", ".join(map(str, understanding.limits)) or "none",
+        "objectives": ", ".join(o.measure for o in understanding.objectives),
+        "seed": understanding.options.seed,
+    }
+
+
+def run_search(options: SearchOptions, *, started: float | None = None, observer: Observer | None = None) -> Outcome:
+    """Understand, then search."""
+    began = time.monotonic() if started is None else started
+    check_name_is_free(options)
+    return search_understood(understand(options), started=began, observer=observer)
+
+
+def run_resume(
+    name: str,
+    places: Places,
+    *,
+    more: Budget = Budget(),  # noqa: B008  # frozen
+    output: str | None = None,
+    started: float | None = None,
+    observer: Observer | None = None,
+) -> Outcome:
+    """Go on with a study: with its remaining budget, or with `more` added to it."""
+    began = time.monotonic() if started is None else started
+    with open_ledger(places) as ledger:
+        if more.seconds is not None or more.trials is not None:
+            with ledger.own(name) as writer:
+                writer.extend_budget(more)
+        session = run_session(ledger, name, places, started=began, observer=observer or Silent(), output=output)
+    return Outcome(study=Study(name, places), session=session)

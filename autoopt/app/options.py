@@ -1,0 +1,69 @@
+"""What a user may ask of a search, as one frozen value; the command line and the Python API both make it."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from autoopt.errors import OptionError, Problem
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+DEFAULT_TIME_S = 300.0
+
+
+@dataclass(frozen=True, kw_only=True)
+class Places:
+    """Where things are kept: the home folder, the study database, the tracking server."""
+
+    home: str | None = None
+    storage: str | None = None  # database URL; default: SQLite in the home folder
+    tracking_uri: str | None = None  # MLflow; default: SQLite in the home folder
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchOptions:
+    """Everything that shapes a study. Units: seconds, relative tolerance."""
+
+    data: "str | Path | pd.DataFrame"
+    target: str | None = None
+    time_s: float | None = None
+    trials: int | None = None
+    limits: tuple[str, ...] = ()
+    objectives: tuple[str, ...] | None = None
+    metric: str | None = None
+    study: str | None = None
+    space: str | None = None
+    pins: tuple[str, ...] = ()  # 'name=value'
+    recipe: str | None = None  # path of a recipe.yaml: run just that
+    seed: int = 0
+    slots: int | None = None
+    split_column: str | None = None
+    time_column: str | None = None
+    tolerance: float = 0.01
+    output: str | None = None  # where the bundle goes; default: home/bundles/STUDY
+    inline: bool = False  # no processes: for debugging
+    places: Places = Places()
+
+    def problems(self) -> list[Problem]:
+        """What is wrong with the numbers, before anything is read."""
+        found: list[Problem] = []
+        if self.trials is not None and not 1 <= self.trials <= 1_000_000:
+            found.append(Problem(what=f"--trials {self.trials} is no count.", mend="Give 1 to 1000000."))
+        if self.time_s is not None and not self.time_s > 0:
+            found.append(Problem(what=f"--time {self.time_s} is no duration.", mend="Write it like 60s or 5m."))
+        if not 0 <= self.tolerance < 1:
+            found.append(Problem(what=f"--tolerance {self.tolerance} is no share.", mend="Give 0 to 1, e.g. 0.01."))
+        if not 0 <= self.seed < 2**31:
+            found.append(Problem(what=f"--seed {self.seed} cannot be used.", mend="Give 0 to 2147483647."))
+        if self.recipe is not None and self.pins:
+            found.append(Problem(what="--recipe fixes every choice, so --set cannot change one.", mend="Give one."))
+        if self.recipe is not None and self.trials not in (None, 1):
+            found.append(Problem(what="--recipe runs one recipe: one trial.", mend="Leave --trials out."))
+        return found
+
+
+def raise_all(problems: list[Problem]) -> None:
+    """One OptionError for everything found, if anything was."""
+    if problems:
+        raise OptionError(problems)

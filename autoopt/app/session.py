@@ -1,0 +1,144 @@
+"""One session of a study: wires ledger, planner, executor and tracking, runs the loop, and exports at the end."""
+
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass
+from types import FrameType
+
+from autoopt.app.context import StudyContext
+from autoopt.app.finish import Exported, Finisher
+from autoopt.app.options import Places
+from autoopt.app.wiring import make_executor, make_outbox, make_planner, quiet_reference_ms
+from autoopt.devices import machine, slots
+from autoopt.files import Store
+from autoopt.ledger import Ledger, StudyWriter
+from autoopt.orchestrator import BudgetClock, Observer, SearchLoop, SearchPlan, StopReason, study_end_payload
+from autoopt.values import StudyState
+
+STORE_CAP_BYTES = 8_000_000_000
+
+
+@dataclass(frozen=True, kw_only=True)
+class SessionResult:
+    """How a session ended."""
+
+    context: StudyContext
+    stopped: StopReason
+    exported: Exported | None
+
+
+def reserve_s(budget_s: float) -> float:
+    """Seconds kept for measuring again, verifying and exporting."""
+    return min(max(0.16 * budget_s, 9.0), 60.0, 0.5 * budget_s)
+
+
+def run_session(
+    ledger: Ledger, name: str, places: Places, *, started: float, observer: Observer, output: str | None
+) -> SessionResult:
+    """Go on with a study until its budget ends, then export. `started`: time.monotonic at the command's start."""
+    with ExitStack() as stack:
+        writer = stack.enter_context(ledger.own(name))
+        context = StudyContext.load(ledger, name, places)
+        budget = context.study.budget
+        clock = BudgetClock(started=started, before_s=context.study.spent_s, budget_s=budget.seconds)
+        outbox = stack.enter_context(make_outbox(context))
+        executor = stack.enter_context(make_executor(context, slots(machine(), context.slots)))
+        planner = make_planner(ledger, context)
+        until = float("inf") if budget.seconds is None else clock.session_s + clock.left_s - reserve_s(clock.left_s)
+        worth_searching = not budget.seconds or clock.left_s > 1.0
+        loop = SearchLoop(
+            plan=SearchPlan(
+                study=context.study,
+                snapshot=context.snapshot,
+                store=str(context.home.store),
+                seed=context.seed,
+                objectives=context.objectives,
+                limits=context.limits,
+                trials=budget.trials,
+                search_until_s=until if worth_searching else 0.0,
+                reference_quiet_ms=quiet_reference_ms(executor, context) if worth_searching else None,
+            ),
+            ledger=ledger,
+            writer=writer,
+            planner=planner,
+            executor=executor,
+            clock=clock,
+            outbox=outbox,
+            observer=observer,
+        )
+        finisher = Finisher(
+            context=context, ledger=ledger, writer=writer, executor=executor, outbox=outbox, observer=observer
+        )
+        with _stopping_on_signals(loop.stop) as second_signal:
+            stopped = loop.run()
+            exported = None
+            if stopped is not StopReason.USER:
+                exported = finisher.finish(seconds=_export_seconds(clock), output=output, stopping=second_signal)
+                _close_study(writer, stopped)
+        _say_goodbye(context, ledger, writer, stopped)
+        outbox.drain(writer, until_s=_drain_seconds(clock))
+        clock.book(writer, now=True)
+        _collect(context, ledger)
+        return SessionResult(context=context, stopped=stopped, exported=exported)
+
+
+def _export_seconds(clock: BudgetClock) -> float:
+    """How long measuring at the end may take: what the budget leaves, less the writing and the tracking."""
+    return 6.0 if clock.left_s == float("inf") else max(1.0, min(clock.left_s - 4.0, 40.0))
+
+
+def _drain_seconds(clock: BudgetClock) -> float:
+    """How long to wait for the tracking side: to the budget's end, and at most 10 s."""
+    return min(10.0, max(2.0, clock.left_s))
+
+
+def _close_study(writer: StudyWriter, stopped: StopReason) -> None:
+    exhausted = stopped is StopReason.EXHAUSTED
+    note = "the space holds nothing new" if exhausted else f"budget of {stopped.value} spent"
+    writer.set_state(StudyState.EXHAUSTED if exhausted else StudyState.FINISHED, note)
+
+
+def _say_goodbye(context: StudyContext, ledger: Ledger, writer: StudyWriter, stopped: StopReason) -> None:
+    totals = ledger.totals(context.study.name)
+    counts = {
+        "trials_complete": float(totals.complete),
+        "trials_pruned": float(totals.pruned),
+        "trials_infeasible": float(totals.infeasible),
+        "trials_failed": float(totals.failed),
+    }
+    status = "KILLED" if stopped is StopReason.USER else "FINISHED"
+    writer.enqueue([study_end_payload(context.study, status, counts, int(time.time() * 1000))])
+
+
+def _collect(context: StudyContext, ledger: Ledger) -> None:
+    """Keep the store within its cap; what the trials deployed stays."""
+    Store(context.home.store).collect(cap_bytes=STORE_CAP_BYTES, keep=ledger.referenced_artifacts())
+
+
+@contextmanager
+def _stopping_on_signals(stop: Callable[[], None]) -> Iterator[Callable[[], bool]]:
+    """First Ctrl-C or SIGTERM: stop well. Second: KeyboardInterrupt at once. Yields a test for 'was asked to stop'.
+
+    Outside the main thread (a notebook's worker, a server) signals are left alone.
+    """
+    asked = False
+
+    def handle(_number: int, _frame: FrameType | None) -> None:
+        nonlocal asked
+        if asked:
+            raise KeyboardInterrupt
+        asked = True
+        stop()
+
+    if threading.current_thread() is not threading.main_thread():
+        yield lambda: asked
+        return
+    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    try:
+        yield lambda: asked
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)

@@ -1,0 +1,68 @@
+"""Studies as stored: list, show, remove, upgrade the database."""
+
+import contextlib
+import shutil
+from pathlib import Path
+
+from autoopt.app.options import Places
+from autoopt.app.understanding import database_url
+from autoopt.errors import StudyError
+from autoopt.files import Home, Store
+from autoopt.ledger import Ledger, StudyRow, upgrade
+from autoopt.search import forget_study
+
+
+def open_ledger(places: Places, *, create: bool = False) -> Ledger:
+    """The study database of these places. Raises StudyError when there is none and `create` is off."""
+    return Ledger.open(database_url(places), create=create)
+
+
+def study_names(places: Places) -> frozenset[str]:
+    """Names that are taken; none where no database is there yet."""
+    with contextlib.suppress(StudyError), open_ledger(places) as ledger:
+        return frozenset(s.name for s in ledger.studies())
+    return frozenset()
+
+
+def remove_study(name: str, places: Places) -> int:
+    """Delete a study with everything only it used; returns the bytes freed. Its MLflow runs stay."""
+    home = Home.locate(places.home)
+    with open_ledger(places) as ledger:
+        study = ledger.study(name)
+        ledger.delete_study(name)
+        forget_study(ledger.url, name)
+        freed = _remove_files(home, study, ledger)
+    return freed
+
+
+def _remove_files(home: Home, study: StudyRow, ledger: Ledger) -> int:
+    store = Store(home.store)
+    fingerprints = {s.spec["facts"]["fingerprint"] for s in ledger.studies()}
+    mine = study.spec["facts"]["fingerprint"]
+    freed = _remove_folder(home.bundle(study.name)) + _remove_folder(home.logs(study.name))
+    if mine not in fingerprints:
+        freed += _remove_folder(home.snapshot(mine))
+    keep = ledger.referenced_artifacts()
+    if not fingerprints:
+        freed += store.collect(cap_bytes=0, keep=frozenset(), idle_s=0)
+    else:
+        for stage, key, size, _ in list(store.entries()):
+            if stage == "deploy" and (stage, key) not in keep:
+                store.remove(stage, key)
+                freed += size
+    return freed
+
+
+def _remove_folder(folder: Path) -> int:
+    if not folder.is_dir():
+        return 0
+    size = sum(f.stat().st_size for f in folder.rglob("*") if f.is_file())
+    shutil.rmtree(folder)
+    return size
+
+
+def upgrade_database(places: Places) -> str:
+    """Bring the database to this version's schema; returns its URL."""
+    url = database_url(places)
+    upgrade(url)
+    return url

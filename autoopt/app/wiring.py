@@ -1,0 +1,65 @@
+"""Makes the parts of a session: executor, planner, tracking. The only place that names their classes."""
+
+from autoopt.app.context import StudyContext
+from autoopt.app.options import Places
+from autoopt.executors import Executor, Failed, Finished, InlineExecutor, Job, ProcessExecutor
+from autoopt.ledger import Ledger
+from autoopt.search import OptunaPlanner, Planner
+from autoopt.stages.contract import REMEASURE_ENTRY, RemeasureJob
+from autoopt.tracking import TrackingOutbox
+from autoopt.values import Slot
+
+PRELOAD = ("autoopt.stages.worker", "autoopt.stages.preload")
+"""Imported by the fork server before the first trial: what every trial needs."""
+WARM = ("torch",)
+"""Imported after the first trial was dispatched: slow to import, and not every trial needs it."""
+
+
+def make_executor(context: StudyContext, slots: tuple[Slot, ...]) -> Executor:
+    """Processes from a fork server, or everything in this process for debugging."""
+    if context.inline:
+        return InlineExecutor(slots[:1])
+    return ProcessExecutor(slots, log_folder=context.home.logs(context.study.name), preload=PRELOAD, warm=WARM)
+
+
+def make_planner(ledger: Ledger, context: StudyContext) -> Planner:
+    """Optuna on the ledger's own database; a fixed recipe is a portfolio of one."""
+    return OptunaPlanner(
+        ledger.url,
+        context.study.name,
+        context.space,
+        context.objectives,
+        seed=context.seed,
+        portfolio=(context.recipe,) if context.recipe else context.space.portfolio,
+    )
+
+
+def make_outbox(context: StudyContext) -> TrackingOutbox:
+    """The way to MLflow: a process of its own, so that a slow server slows nothing."""
+    return TrackingOutbox(
+        tracking_url(context.places, context.home.tracking_url),
+        artifact_folder=context.home.tracking_artifacts,
+        log_path=context.home.logs(context.study.name) / "tracking.log",
+    )
+
+
+def tracking_url(places: Places, default: str) -> str:
+    """What the user gave, else the home folder's database."""
+    return places.tracking_uri or default
+
+
+def quiet_reference_ms(executor: Executor, context: StudyContext) -> float | None:
+    """Latency of the reference graph before any trial runs: what latencies taken in the bustle are scaled by."""
+    job = RemeasureJob(snapshot=context.snapshot, store=str(context.home.store), artifact_keys=(), seconds=0.25)
+    token = "reference"
+    executor.submit(
+        Job(token=token, entry=REMEASURE_ENTRY, payload=job.to_json(), slot=executor.slots[0], progress_deadline_s=120)
+    )
+    while True:
+        for event in executor.poll(0.2):
+            if event.token != token:
+                continue
+            if isinstance(event, Finished):
+                return float(event.result["reference"]["latency_ms"]["value"])
+            if isinstance(event, Failed):
+                return None

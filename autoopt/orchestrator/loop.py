@@ -1,0 +1,362 @@
+"""The loop of a study: ask → dispatch → record → tell, until the budget ends.
+
+It is the study's only writer. The order for a result is: ledger row (with the tracking outbox, one transaction), then
+the planner. Each step can be replayed: what a crash leaves between them, `recover` mends at the next start.
+"""
+
+import time
+from collections import deque
+from dataclasses import dataclass
+from enum import StrEnum
+from typing import Any, Protocol
+
+from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
+from autoopt.ledger import Ledger, StudyRow, StudyWriter, TrialOutcome
+from autoopt.orchestrator.clock import BudgetClock
+from autoopt.orchestrator.mirror import failure_text, trial_payload
+from autoopt.orchestrator.observer import Observer, SlotView
+from autoopt.search import KnownTrial, Planner, PlannerOutcome
+from autoopt.space.recipe import Recipe
+from autoopt.stages.contract import EVALUATE_ENTRY, EvaluateJob, EvaluateResult
+from autoopt.values import AttemptState, FailureReason, Limit, Measures, Objective, Slot, TrialState, broken
+
+DUPLICATES_THAT_END = 50
+MAX_STEPS_KEPT = 400
+
+
+class StopReason(StrEnum):
+    """Why the loop ended."""
+
+    TIME = "time"
+    TRIALS = "trials"
+    EXHAUSTED = "exhausted"
+    USER = "user"
+
+
+class Outbox(Protocol):
+    """Carries the ledger's outbox to the tracking side; never waits."""
+
+    def pump(self, writer: StudyWriter) -> None: ...
+
+
+@dataclass(frozen=True, kw_only=True)
+class SearchPlan:
+    """Everything the loop must know that does not change while it runs."""
+
+    study: StudyRow
+    snapshot: str
+    store: str
+    seed: int
+    objectives: tuple[Objective, ...]
+    limits: tuple[Limit, ...] = ()
+    trials: int | None = None  # counted trials of the whole study, earlier sessions included
+    search_until_s: float = float("inf")  # of this session: when to stop starting and end what runs
+    entry: str = EVALUATE_ENTRY
+    max_attempts: int = 3
+    progress_deadline_s: float = 300.0
+    reference_quiet_ms: float | None = None
+
+
+@dataclass(kw_only=True)
+class _Running:
+    """An attempt at work."""
+
+    number: int
+    recipe: Recipe
+    slot: Slot
+    attempt: int
+    started: float
+    started_ms: int
+    stage: str = ""
+    step: int | None = None
+    steps: list[dict[str, Any]]
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Known:
+    """A result that a duplicate may be answered with."""
+
+    number: int
+    outcome: PlannerOutcome
+
+
+@dataclass(frozen=True, kw_only=True)
+class _Ending:
+    """How an attempt ended, before it is written."""
+
+    state: TrialState
+    reason: str = ""
+    message: str = ""
+    detail: str = ""
+    result: EvaluateResult | None = None
+
+
+class SearchLoop:
+    """Runs one session of one study. `stop()` may be called from a signal handler."""
+
+    def __init__(
+        self,
+        *,
+        plan: SearchPlan,
+        ledger: Ledger,
+        writer: StudyWriter,
+        planner: Planner,
+        executor: Executor,
+        clock: BudgetClock,
+        outbox: Outbox,
+        observer: Observer,
+    ) -> None:
+        self._plan = plan
+        self._ledger = ledger
+        self._writer = writer
+        self._planner = planner
+        self._executor = executor
+        self._clock = clock
+        self._outbox = outbox
+        self._observer = observer
+        self._owed: deque[tuple[int, Recipe, int]] = deque()  # (number, recipe, attempts so far): a result is owed
+        self._running: dict[str, _Running] = {}  # by token
+        self._known: dict[str, _Known] = {}  # by the recipe's hash
+        self._counted = 0
+        self._duplicates_in_a_row = 0
+        self._stop_requested = False
+
+    def stop(self) -> None:
+        """End the session as soon as possible; nothing is lost."""
+        self._stop_requested = True
+
+    def run(self) -> StopReason:
+        """Search until a reason to stop; every attempt has ended and is recorded when this returns."""
+        self._recover()
+        while (reason := self._reason_to_stop()) is None:
+            self._fill_slots()
+            self._pump(0.25)
+        if reason in (StopReason.TIME, StopReason.USER):
+            for token in list(self._running):
+                self._executor.cancel(token)
+        while self._running:
+            self._pump(0.25)
+        self._clock.book(self._writer, now=True)
+        return reason
+
+    def _pump(self, timeout_s: float) -> None:
+        for event in self._executor.poll(timeout_s):
+            self._handle(event)
+        self._clock.book(self._writer)
+        self._outbox.pump(self._writer)
+
+    # ---- start ----------------------------------------------------------------------------------------------------
+
+    def _recover(self) -> None:
+        owed = {t.number for t in self._writer.recover()}
+        trials = self._ledger.trials(self._plan.study.name)
+        for trial in trials:
+            if trial.number in owed:
+                # Attempts lost with an orchestrator say nothing against the recipe: it starts afresh.
+                self._owed.append((trial.number, Recipe(trial.recipe), 0))
+            else:
+                self._remember(trial.number, Recipe(trial.recipe), self._planner_outcome(trial.state, trial.measures))
+                self._counted += trial.state.counts
+        self._planner.reconcile(
+            [
+                KnownTrial(
+                    number=t.number,
+                    recipe=Recipe(t.recipe),
+                    outcome=None if t.number in owed else self._planner_outcome(t.state, t.measures),
+                )
+                for t in trials
+            ]
+        )
+        known = {t.recipe_sha256 for t in trials if t.state is not TrialState.STOPPED}
+        again = {t.recipe_sha256: Recipe(t.recipe) for t in trials if t.state is TrialState.STOPPED}
+        self._planner.enqueue([recipe for sha256, recipe in again.items() if sha256 not in known])
+
+    def _reason_to_stop(self) -> StopReason | None:
+        if self._stop_requested:
+            return StopReason.USER
+        if self._clock.session_s >= self._plan.search_until_s:
+            return StopReason.TIME
+        if self._running or self._owed:
+            return None
+        if self._plan.trials is not None and self._counted >= self._plan.trials:
+            return StopReason.TRIALS
+        return StopReason.EXHAUSTED if self._duplicates_in_a_row >= DUPLICATES_THAT_END else None
+
+    # ---- dispatch -------------------------------------------------------------------------------------------------
+
+    def _fill_slots(self) -> None:
+        taken = {r.slot.index for r in self._running.values()}
+        for slot in self._executor.slots:
+            if slot.index in taken:
+                continue
+            work = self._owed.popleft() if self._owed else self._ask()
+            if work is None:
+                return
+            self._dispatch(slot, *work)
+
+    def _ask(self) -> tuple[int, Recipe, int] | None:
+        """A new trial's number and recipe, recorded; None when the budget or the space has no more for now."""
+        while self._duplicates_in_a_row < DUPLICATES_THAT_END:
+            if self._plan.trials is not None and self._counted + len(self._running) >= self._plan.trials:
+                return None
+            proposal = self._planner.ask()
+            recipe = proposal.recipe
+            if (known := self._known.get(recipe.sha256)) is not None:
+                self._writer.record_duplicate(proposal.number, recipe.to_json(), recipe.sha256, known.number)
+                self._planner.tell(proposal.number, known.outcome)
+            elif any(r.recipe == recipe for r in self._running.values()):
+                self._planner.tell(proposal.number, PlannerOutcome(state=TrialState.STOPPED))
+            else:
+                self._duplicates_in_a_row = 0
+                self._writer.record_trial(proposal.number, recipe.to_json(), recipe.sha256, proposal.source)
+                return proposal.number, recipe, 0
+            self._duplicates_in_a_row += 1
+        return None
+
+    def _dispatch(self, slot: Slot, number: int, recipe: Recipe, attempts: int) -> None:
+        token = self._writer.start_attempt(number, slot.index)
+        job = EvaluateJob(
+            snapshot=self._plan.snapshot,
+            store=self._plan.store,
+            recipe=recipe.to_json(),
+            seed=self._plan.seed,
+            limits=tuple(str(x) for x in self._plan.limits),
+            quiet=len(self._executor.slots) == 1,
+            reference_quiet_ms=self._plan.reference_quiet_ms,
+            attempt=attempts,
+        )
+        self._running[token] = _Running(
+            number=number,
+            recipe=recipe,
+            slot=slot,
+            attempt=attempts,
+            started=time.monotonic(),
+            started_ms=int(time.time() * 1000),
+            steps=[],
+        )
+        self._executor.submit(
+            Job(
+                token=token,
+                entry=self._plan.entry,
+                payload=job.to_json(),
+                slot=slot,
+                progress_deadline_s=self._plan.progress_deadline_s,
+            )
+        )
+        self._observer.trial_started(number, slot.index, str(recipe.get("model", "")), attempts)
+        self._show_slots()
+
+    # ---- results --------------------------------------------------------------------------------------------------
+
+    def _handle(self, event: Event) -> None:
+        running = self._running.get(event.token)
+        if running is None:
+            return
+        if isinstance(event, Progress):
+            self._note_progress(running, event)
+        elif isinstance(event, Finished):
+            self._finish(event.token, running, self._judge(EvaluateResult.from_json(event.result)))
+        else:
+            self._fail(event.token, running, event)
+
+    def _note_progress(self, running: _Running, event: Progress) -> None:
+        running.stage, running.step = event.stage, event.step
+        if event.step is not None and len(running.steps) < MAX_STEPS_KEPT:
+            running.steps.extend({"step": event.step, "name": k, "value": v} for k, v in event.values.items())
+        self._show_slots()
+
+    def _judge(self, result: EvaluateResult) -> _Ending:
+        misses = broken(self._plan.limits, result.measures)
+        if not result.infeasible and not misses:
+            return _Ending(state=TrialState.COMPLETE, result=result)
+        told = result.infeasible or ", ".join(
+            f"{x} broken: {result.measures[x.measure].value:.4g}" for x in misses if x.measure in result.measures
+        )
+        return _Ending(state=TrialState.INFEASIBLE, reason="limit", message=told, result=result)
+
+    def _fail(self, token: str, running: _Running, event: Failed) -> None:
+        if event.cancelled:
+            ending = _Ending(state=TrialState.STOPPED, reason="stopped")
+            self._finish(token, running, ending)
+        elif event.reason.may_pass and running.attempt + 1 < self._plan.max_attempts:
+            seconds = time.monotonic() - running.started
+            self._writer.finish_attempt(
+                token, AttemptState.FAILED, event.reason.value, event.message, event.detail, seconds
+            )
+            del self._running[token]
+            self._owed.append((running.number, running.recipe, running.attempt + 1))
+            self._show_slots()
+        else:
+            ending = _Ending(
+                state=TrialState.FAILED,
+                reason=event.reason.value,
+                message=event.message,
+                detail=event.detail,
+            )
+            self._finish(token, running, ending)
+
+    def _finish(self, token: str, running: _Running, ending: _Ending) -> None:
+        """Write a trial's end: ledger and outbox in one transaction, then the planner, then whoever watches."""
+        result = ending.result
+        measures = result.measures if result else {}
+        told = (
+            failure_text(FailureReason(ending.reason), ending.message)
+            if ending.state is TrialState.FAILED
+            else ending.message
+        )
+        payload = trial_payload(
+            self._plan.study,
+            number=running.number,
+            recipe=running.recipe,
+            state=ending.state,
+            reason=told,
+            measures=measures,
+            steps=running.steps,
+            started_ms=running.started_ms,
+            ended_ms=int(time.time() * 1000),
+        )
+        self._writer.record_steps(token, running.steps)
+        outcome = TrialOutcome(
+            state=ending.state,
+            reason=ending.reason,
+            message=ending.message,
+            detail=ending.detail,
+            seconds=time.monotonic() - running.started,
+            measures=measures,
+            artifact_key=result.artifact_key if result else "",
+            artifact_sha256=result.artifact_sha256 if result else "",
+            stages=[s.to_json() for s in result.stages] if result else [],
+            notes=list(result.notes) if result else [],
+        )
+        counted = ending.state.counts
+        self._writer.finish_trial(token, running.number, outcome, [payload] if counted else [])
+        del self._running[token]
+        planner_outcome = self._planner_outcome(ending.state, measures)
+        self._planner.tell(running.number, planner_outcome)
+        self._remember(running.number, running.recipe, planner_outcome)
+        self._counted += counted
+        self._observer.trial_ended(self._ledger.trial(self._plan.study.name, running.number))
+        self._show_slots()
+
+    def _planner_outcome(self, state: TrialState, measures: Measures) -> PlannerOutcome:
+        """What the planner learns: values where every objective was measured, and how far each limit is broken."""
+        complete = all(o.measure in measures for o in self._plan.objectives)
+        return PlannerOutcome(
+            state=state,
+            values=tuple(measures[o.measure].value for o in self._plan.objectives) if complete else None,
+            constraints={
+                str(x): x.relative_excess(measures[x.measure].value) for x in self._plan.limits if x.measure in measures
+            },
+        )
+
+    def _remember(self, number: int, recipe: Recipe, outcome: PlannerOutcome) -> None:
+        if outcome.state.counts:
+            self._known.setdefault(recipe.sha256, _Known(number=number, outcome=outcome))
+
+    def _show_slots(self) -> None:
+        views = {s.index: SlotView(slot=s.index) for s in self._executor.slots}
+        for r in self._running.values():
+            views[r.slot.index] = SlotView(
+                slot=r.slot.index, trial=r.number, model=str(r.recipe.get("model", "")), stage=r.stage, step=r.step
+            )
+        self._observer.slots_changed(tuple(views[i] for i in sorted(views)))

@@ -1,0 +1,80 @@
+"""Which trials are best, fastest, smallest, and on the front: pure functions over the ledger's rows.
+
+`best` is our own answer over complete, feasible trials, never Optuna's, which counts a trial without constraints as
+feasible.
+"""
+
+from collections.abc import Iterable, Sequence
+
+from autoopt.ledger import TrialRow
+from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Direction, Limit, Objective, TrialState
+
+PICKS = ("best", "fastest", "smallest")
+
+
+def value(trial: TrialRow, measure: str) -> float:
+    """A trial's measure; infinity where it was never taken, so that it loses every comparison of costs."""
+    return trial.measures[measure].value if measure in trial.measures else float("inf")
+
+
+def loss(trial: TrialRow, objective: Objective) -> float:
+    """The objective's value turned so that less is better."""
+    if objective.measure not in trial.measures:
+        return float("inf")
+    found = trial.measures[objective.measure].value
+    return -found if objective.direction == "maximize" else found
+
+
+def feasible(trials: Iterable[TrialRow]) -> list[TrialRow]:
+    """Complete trials that keep every limit."""
+    return [t for t in trials if t.state is TrialState.COMPLETE and t.artifact_key]
+
+
+def quality_order(trial: TrialRow, direction: Direction) -> tuple[float, float, float, int]:
+    """Sort key: quality first, then latency, then size, then the older one."""
+    quality = Objective(measure=QUALITY, direction=direction)
+    return loss(trial, quality), value(trial, LATENCY_MS), value(trial, SIZE_BYTES), trial.number
+
+
+def best(trials: Iterable[TrialRow], direction: Direction) -> TrialRow | None:
+    """Highest valid quality among feasible trials."""
+    return min(feasible(trials), key=lambda t: quality_order(t, direction), default=None)
+
+
+def within_tolerance(quality: float, reference: float, direction: Direction, tolerance: float) -> bool:
+    """Whether a quality is at most `tolerance` (relative) worse than a reference."""
+    lost = reference - quality if direction == "maximize" else quality - reference
+    return lost <= tolerance * abs(reference) + 1e-12
+
+
+def cheapest(trials: Sequence[TrialRow], direction: Direction, tolerance: float, measure: str) -> TrialRow | None:
+    """Least latency or size among the feasible trials within `tolerance` of the best quality."""
+    top = best(trials, direction)
+    if top is None:
+        return None
+    reference = value(top, QUALITY)
+    near = [t for t in feasible(trials) if within_tolerance(value(t, QUALITY), reference, direction, tolerance)]
+    return min(near, key=lambda t: (value(t, measure), *quality_order(t, direction)))
+
+
+def front(trials: Iterable[TrialRow], objectives: Sequence[Objective]) -> list[TrialRow]:
+    """Feasible trials that no other beats on every objective, best first by the first objective."""
+    ranked = sorted(feasible(trials), key=lambda t: ([loss(t, o) for o in objectives], t.number))
+    kept: list[TrialRow] = []
+    seen: list[list[float]] = []
+    for trial in ranked:
+        mine = [loss(trial, o) for o in objectives]
+        if not any(all(a <= b for a, b in zip(other, mine, strict=True)) for other in seen):
+            kept.append(trial)
+            seen.append(mine)
+    return kept
+
+
+def nearest_miss(trials: Iterable[TrialRow], limits: Sequence[Limit], direction: Direction) -> TrialRow | None:
+    """Among trials that left an artifact and break a limit: the one that breaks them least."""
+
+    def excess(trial: TrialRow) -> float:
+        return sum(max(0.0, x.relative_excess(value(trial, x.measure))) for x in limits if x.measure in trial.measures)
+
+    missed = [t for t in trials if t.state is TrialState.INFEASIBLE and t.artifact_key and QUALITY in t.measures]
+    return min(missed, key=lambda t: (excess(t), *quality_order(t, direction)), default=None)

@@ -1,0 +1,18 @@
+"""Shared by every test: where state goes, and what must not be left behind."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+# Set before anything heavy is imported: a test machine's threads belong to the processes under test.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
+os.environ.setdefault("PYTHONWARNINGS", "default")
+
+
+@pytest.fixture(autouse=True)
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """A test that forgets `--home` writes into its own folder, never into the checkout."""
+    monkeypatch.setenv("AUTOOPT_HOME", str(tmp_path / "home"))
+    yield
