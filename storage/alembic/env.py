@@ -1,0 +1,14 @@
+"""Alembic's entry: runs revisions on the connection that autoopt.ledger.migrations hands over.
+
+There is no alembic.ini and no offline mode: the one caller is `autoopt db upgrade` (and the making of a new database).
+"""
+
+from alembic import context
+
+connection = context.config.attributes["connection"]
+context.configure(
+    connection=connection,
+    version_table=context.config.attributes["version_table"],
+    transactional_ddl=True,  # SQLite too: the ledger's engine begins transactions itself, so half an upgrade rolls back
+)
+context.run_migrations()
