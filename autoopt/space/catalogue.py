@@ -20,6 +20,7 @@ class Declaration:
     stage: str
     when: Condition = ()
     summary: str = ""
+    required: bool = False  # a space without it is refused: every other choice hangs on it
 
 
 class Catalogue:
