@@ -1,0 +1,194 @@
+"""A residual multilayer perceptron for tables, with embeddings of categories."""
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoopt.errors import StageFailure
+from autoopt.strategies.base import Stage, choice, real, whole
+from autoopt.strategies.model import Artifact, Features, Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.network import Architecture
+from autoopt.task.facts import TaskFacts
+from autoopt.task.metrics import metric
+from autoopt.task.scoring import dummy_scores, score
+from autoopt.values import FailureReason, Slot
+
+if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
+    import torch
+
+    from autoopt.strategies.residual_mlp import ResidualMLP
+    from autoopt.strategies.training_loop import Judge, Rows
+
+WIDTH_MULTIPLE = 8
+_MEAN_AS_IT_IS = 1.0
+_SPREAD_AS_IT_IS = (0.25, 4.0)
+
+
+def embedding_width(cardinality: int, scale: float = 1.0) -> int:
+    """Numbers per code: min(50, 1.6 x cardinality^0.56), the rule of fast.ai, times `scale`; at least 1."""
+    usual = min(50, round(1.6 * float(cardinality) ** 0.56))
+    return max(1, round(usual * scale))
+
+
+def standardisation(numbers: NDArray[np.float32]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
+    """Shift and scale (n,) that bring columns to mean 0 and deviation 1 where they are far from it.
+
+    Left as they are: flags (only 0 and 1), and columns about centred and of about unit spread, as every scaler but
+    `none` leaves them. Where that holds for all, the graph needs no nodes for it. It is not folded into the first
+    matrix: with columns of different spread, one quantization range could not serve them all.
+    """
+    if len(numbers) == 0 or numbers.shape[1] == 0:
+        return np.zeros(numbers.shape[1], np.float32), np.ones(numbers.shape[1], np.float32)
+    mean = numbers.mean(axis=0, dtype=np.float64)
+    spread = numbers.std(axis=0, dtype=np.float64)
+    low, high = _SPREAD_AS_IT_IS
+    flag = ((numbers == 0) | (numbers == 1)).all(axis=0)
+    fine = flag | ((np.abs(mean) <= _MEAN_AS_IT_IS) & (((low <= spread) & (spread <= high)) | (spread == 0)))
+    constant = spread <= 1e-6 * np.maximum(np.abs(mean), 1e-30)
+    shift = np.where(fine, 0.0, mean).astype(np.float32)
+    scale = np.where(fine | constant, 1.0, np.maximum(spread, 1e-30)).astype(np.float32)
+    return shift, scale
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class MLP(Model):
+    """A residual multilayer perceptron (Gorishniy et al. 2021, "Revisiting Deep Learning Models for Tabular Data").
+
+    Numbers, and an embedding for each category with `encode: embed`, through a linear layer and `depth` blocks of
+    linear → normalization → activation → dropout → linear with a skip. Helps on smooth targets, many classes and in
+    ensembles beside trees. Quantizes well: relu and batch normalization give a graph of Gemm, Relu and Add only.
+
+    width 16 to 1024 units, rounded to a multiple of 8; depth 1 to 6 blocks; dropout 0 to 0.7; epochs at most 500, fewer
+    when the valid metric has not improved for `patience` epochs; embedding_scale 0.25 to 2 times the usual width.
+    """
+
+    name: ClassVar[str] = "mlp"
+    stage: ClassVar[Stage] = "train"
+    family: ClassVar[str | None] = "model"
+    field_when: ClassVar = {"embedding_scale": {"encode": ("embed",)}}
+
+    width: int = whole(256, low=16, high=1024, log=True, help="units of each layer, rounded to a multiple of 8")
+    depth: int = whole(2, low=1, high=6, help="residual blocks of two layers")
+    dropout: float = real(0.1, low=0.0, high=0.7, help="share of a block's units left out in each step")
+    normalization: str = choice("batch", "layer", "none", help="batch costs nothing once exported")
+    activation: str = choice("relu", "silu", "gelu", help="relu is the fastest, most of all in int8")
+    epochs: int = whole(40, low=1, high=500, log=True, help="passes over the training rows, at most")
+    patience: int = whole(8, low=1, high=100, log=True, help="epochs without a better valid metric before the end")
+    embedding_scale: float = real(1.0, low=0.25, high=2.0, log=True, help="width of embeddings, times the usual rule")
+
+    @classmethod
+    def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
+        return None if task.modality == "tabular" else f"it learns from tables, and this task is {task.modality}"
+
+    def architecture(self, facts: TaskFacts, features: Features) -> Architecture:
+        """The network's shape for these features."""
+        return Architecture(
+            inputs=features.numbers.shape[1],
+            cardinalities=features.cardinalities,
+            embedding_widths=tuple(embedding_width(c, self.embedding_scale) for c in features.cardinalities),
+            width=max(WIDTH_MULTIPLE * round(self.width / WIDTH_MULTIPLE), 2 * WIDTH_MULTIPLE),
+            depth=self.depth,
+            outputs=len(facts.classes) if facts.kind.classifies else 1,
+            classifies=facts.kind.classifies,
+            normalization=self.normalization,
+            activation=self.activation,
+        )
+
+    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+        import torch
+
+        from autoopt.strategies.training_loop import Plan, fit, settled
+
+        _check(data)
+        plan = Plan.from_recipe(context.recipe, epochs=self.epochs, patience=self.patience, seed=context.seed)
+        try:
+            with settled(context.slot, context.seed) as device:
+                network = self._network(data).to(device)
+                judge = _judge(data, device)
+                best = fit(network, _rows(data, network, device), judge, plan, context.report)
+                scores = network.scores(judge.numbers, judge.codes)
+        except torch.OutOfMemoryError as error:
+            raise StageFailure(
+                FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
+            ) from error
+        note = f"best weights: epoch {best.epoch} of at most {self.epochs}"
+        return Trained(artifact=network.artifact(), valid_scores=scores.double().cpu().numpy(), notes=(note,))
+
+    def untrained(self, data: TrainingData, context: TrainingContext) -> Artifact | None:
+        import torch
+
+        from autoopt.strategies.training_loop import settled
+
+        _check(data)
+        with settled(context.slot, context.seed), torch.no_grad():
+            network = self._network(data)
+            for parameter in network.parameters():
+                if parameter.ndim == 1:  # fresh scales are all alike, and equal constants are stored once
+                    parameter.uniform_(0.5, 1.5)
+        return network.artifact()
+
+    def _network(self, data: TrainingData) -> "ResidualMLP":
+        """The network with random weights, and what it takes from the data before it learns."""
+        import torch
+
+        from autoopt.strategies.residual_mlp import ResidualMLP
+
+        network = ResidualMLP(self.architecture(data.facts, data.train), self.dropout)
+        shift, scale = standardisation(data.train.numbers)
+        network.shift.copy_(torch.from_numpy(shift))
+        network.scale.copy_(torch.from_numpy(scale))
+        if not data.facts.kind.classifies:
+            network.target_shift.fill_(float(data.train_target.mean()))
+            network.target_scale.fill_(float(data.train_target.std()) or 1.0)
+        return network
+
+
+def _check(data: TrainingData) -> None:
+    """Raises StageFailure for what a network cannot learn from."""
+    for part, features in (("train", data.train), ("valid", data.valid)):
+        bad = int((~np.isfinite(features.numbers)).any(axis=1).sum())
+        if bad:
+            message = f"{bad} of {features.rows} {part} rows have missing or infinite numbers"
+            raise StageFailure(FailureReason.NOT_FINITE, f"{message}: a network needs an `impute` other than native")
+    if data.train.rows < 2:
+        raise StageFailure(FailureReason.ERROR, f"a network needs at least 2 train rows, and got {data.train.rows}")
+
+
+def _rows(data: TrainingData, network: "ResidualMLP", device: "torch.device") -> "Rows":
+    """The train part on the device, a regression's target standardised."""
+    import torch
+
+    from autoopt.strategies.training_loop import Rows
+
+    target: NDArray[Any] = data.train_target
+    if not data.facts.kind.classifies:
+        shift, scale = float(network.target_shift), float(network.target_scale)
+        target = ((target - shift) / scale).astype(np.float32)[:, None]
+    numbers, codes = _tensors(data.train, device)
+    return Rows(numbers=numbers, codes=codes, target=torch.tensor(target, device=device))
+
+
+def _judge(data: TrainingData, device: "torch.device") -> "Judge":
+    """The task's metric on the valid part; a plainer one where it is undefined (ROC AUC of a single class)."""
+    from autoopt.strategies.training_loop import Judge
+
+    facts = data.facts
+    card = metric(facts.metric)
+    if np.isnan(score(card.name, facts, data.valid_target, dummy_scores(facts, data.train_target, data.valid.rows))):
+        card = metric("log_loss" if facts.kind.classifies else "rmse")
+
+    def value(scores: "torch.Tensor") -> float:
+        return score(card.name, facts, data.valid_target, scores.double().cpu().numpy())
+
+    numbers, codes = _tensors(data.valid, device)
+    return Judge(numbers=numbers, codes=codes, score=value, greater_is_better=card.greater_is_better)
+
+
+def _tensors(features: Features, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
+    import torch
+
+    # Copies: arrays read from a store may be read-only, which torch warns of.
+    return torch.tensor(features.numbers, device=device), torch.tensor(features.codes, device=device)

@@ -1,0 +1,53 @@
+"""In which number format a network's products are computed while it trains."""
+
+import contextlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, ClassVar, final
+
+from autoopt.space.domains import Value
+from autoopt.strategies.base import Stage, Strategy, choice
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Slot
+
+if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
+    import torch
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Precision(Strategy):
+    """Mixed precision of training (Micikevicius et al. 2018). Weights, graph and scores stay float32.
+
+    * fp32: as it comes; the reference.
+    * bf16: products in bfloat16 by autocast; the range of float32 with 8 bits of precision, no loss scaling. Pays where
+      the processor has the instructions (AMX, AVX512-BF16, GPUs since 2020) and the network is wide.
+    * fp16: products in float16 by autocast, with a GradScaler that keeps small gradients from vanishing. GPUs.
+    """
+
+    name: ClassVar[str] = "precision"
+    stage: ClassVar[Stage] = "train"
+    when: ClassVar = {"model": ("mlp",)}
+
+    format: str = choice("fp32", "bf16", "fp16", main=True, help="number format of the products in training")
+
+    @classmethod
+    def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
+        if value == "fp32" or str(value) in slot.features:
+            return None
+        return f"this {slot.device} has no fast {value} arithmetic"
+
+    def autocast(self, device_type: str) -> contextlib.AbstractContextManager[object]:
+        """Within it, products of float32 tensors on that device run in this format."""
+        import torch
+
+        if self.format == "fp32":
+            return contextlib.nullcontext()
+        dtype = torch.bfloat16 if self.format == "bf16" else torch.float16
+        context: contextlib.AbstractContextManager[object] = torch.autocast(device_type, dtype)
+        return context
+
+    def scaler(self, device_type: str) -> "torch.amp.GradScaler":
+        """Scales the loss for fp16; does nothing for the others."""
+        import torch
+
+        return torch.amp.GradScaler(device_type, enabled=self.format == "fp16")

@@ -1,0 +1,173 @@
+"""How small the deployed graph's numbers are."""
+
+import logging
+import tempfile
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from autoopt.errors import StageFailure
+from autoopt.strategies.base import Stage, Strategy, choice, whole
+from autoopt.strategies.model import CODES, FEATURES, Artifact, Features
+from autoopt.strategies.trees import TreesArtifact
+from autoopt.values import FailureReason
+
+PRODUCTS = ("Gemm", "MatMul")
+CALIBRATION_BATCH_ROWS = 256
+
+KIND_VALUES: Mapping[str, tuple[str, ...]] = {
+    "network": ("none", "dynamic_int8", "static_int8"),
+    "trees": ("none", "compact"),
+    "linear": ("none",),
+}
+"""For each kind of artifact, the values of `quantize` that do something with it."""
+
+
+def twin_choice(artifact_kind: str) -> tuple[str, ...]:
+    """In the order in which to try them: what makes the quantized twin of an artifact; nothing for a linear model."""
+    return {"network": ("static_int8", "dynamic_int8"), "trees": ("compact",)}.get(artifact_kind, ())
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Quantize(Strategy):
+    """Compression of the deployed graph after training.
+
+    * none: float32.
+    * compact (trees): the same trees in the smallest encoding that gives the same predictions.
+    * dynamic_int8 (networks): int8 weights; the range of each product's input is taken anew from each batch.
+    * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows.
+
+    Weights take a quarter of the bytes. Wide networks (from about 256 units) get faster; of small ones the conversions
+    cost more than the products save: measure. Scores, skips and embeddings stay float (Jacob et al. 2018).
+    calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by.
+    """
+
+    name: ClassVar[str] = "quantize"
+    stage: ClassVar[Stage] = "deploy"
+    field_when: ClassVar = {"calibration_rows": {"quantize": ("static_int8",)}}
+
+    form: str = choice("none", "compact", "dynamic_int8", "static_int8", main=True, help="compression after training")
+    calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
+
+    def apply(self, artifact: Artifact, calibration: Features | None) -> onnx.ModelProto:
+        """The graph to deploy. `calibration` are prepared training rows, needed by static_int8 only.
+
+        Raises StageFailure when this form does not fit the kind of artifact.
+        """
+        if self.form not in KIND_VALUES[artifact.kind]:
+            fitting = ", ".join(KIND_VALUES[artifact.kind])
+            message = f"quantize: {self.form} does not fit a model of kind {artifact.kind}"
+            raise StageFailure(FailureReason.ERROR, f"{message}; what does: {fitting}")
+        if self.form == "none":
+            return artifact.graph()
+        if self.form == "compact" and isinstance(artifact, TreesArtifact):
+            return artifact.compact_graph()
+        if self.form == "dynamic_int8":
+            return dynamic_int8(artifact.graph())
+        if calibration is None or calibration.rows == 0:
+            raise StageFailure(FailureReason.ERROR, "quantize: static_int8 needs calibration rows, and there are none")
+        return static_int8(artifact.graph(), spread_rows(calibration, self.calibration_rows))
+
+
+def spread_rows(features: Features, count: int) -> Features:
+    """At most `count` rows, evenly spread over all: the same ones each time."""
+    if features.rows <= count:
+        return features
+    chosen = np.linspace(0, features.rows - 1, count).round().astype(np.int64)
+    return Features(
+        numbers=features.numbers[chosen], codes=features.codes[chosen], cardinalities=features.cardinalities
+    )
+
+
+def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Products with int8 weights, one scale per output column; ranges of their inputs are found at run time."""
+    from onnxruntime.quantization import QuantType, quantize_dynamic
+
+    with _prepared(model) as (source, target):
+        quantize_dynamic(
+            source, target, op_types_to_quantize=list(PRODUCTS), per_channel=True, weight_type=QuantType.QInt8
+        )
+        return _loaded(target, model)
+
+
+def static_int8(model: onnx.ModelProto, calibration: Features) -> onnx.ModelProto:
+    """Products on int8 weights and uint8 inputs, as Q/DQ nodes of the standard; ranges from the calibration rows.
+
+    Inputs are unsigned: with signed ones the runtime rewrites some ranges to unsigned and others not, the two sides of
+    a product then differ, and half of the products silently run in float with their weights unpacked at every call.
+    Outputs are not quantized: skips and scores keep their precision, and the graph is smaller and faster.
+    """
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    with _prepared(model) as (source, target):
+        quantize_static(
+            source,
+            target,
+            _reader(model, calibration),
+            quant_format=QuantFormat.QDQ,
+            op_types_to_quantize=list(PRODUCTS),
+            per_channel=True,
+            activation_type=QuantType.QUInt8,
+            weight_type=QuantType.QInt8,
+            calibrate_method=CalibrationMethod.MinMax,
+            extra_options={"OpTypesToExcludeOutputQuantization": list(PRODUCTS)},
+        )
+        return _loaded(target, model)
+
+
+@contextmanager
+def _prepared(model: onnx.ModelProto) -> Iterator[tuple[Path, Path]]:
+    """The model on disk, cleaned for the quantizer, and where to write; a private folder that goes away again."""
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    plain = onnx.ModelProto()
+    plain.CopyFrom(model)
+    del plain.graph.value_info[:]  # shapes left over from before make the quantizer's own inference fail
+    root = logging.getLogger()
+    level = root.level
+    root.setLevel(logging.ERROR)  # the quantizer gives its advice through the root logger
+    try:
+        with tempfile.TemporaryDirectory(prefix="autoopt-quantize-") as folder:
+            source = Path(folder) / "float.onnx"
+            # Its graph optimizer would put operators of the runtime's own into the file; ours has nothing to gain.
+            quant_pre_process(plain, str(source), skip_optimization=True, skip_symbolic_shape=True)
+            yield source, Path(folder) / "int8.onnx"
+    finally:
+        root.setLevel(level)
+
+
+def _loaded(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
+    """The quantized model: same IR version, the quantizer's notes and leftover shapes dropped."""
+    model = onnx.load(path)
+    del model.graph.value_info[:]
+    del model.metadata_props[:]
+    model.ir_version = original.ir_version
+    model.producer_name, model.producer_version = original.producer_name, original.producer_version
+    onnx.checker.check_model(model, full_check=True)
+    return model
+
+
+def _reader(model: onnx.ModelProto, calibration: Features) -> Any:
+    """Calibration rows in batches, as the quantizer wants them."""
+    from onnxruntime.quantization import CalibrationDataReader
+
+    names = {value.name for value in model.graph.input}
+    feeds: list[dict[str, NDArray[Any]]] = []
+    for start in range(0, calibration.rows, CALIBRATION_BATCH_ROWS):
+        some = slice(start, start + CALIBRATION_BATCH_ROWS)
+        rows: dict[str, NDArray[Any]] = {FEATURES: calibration.numbers[some], CODES: calibration.codes[some]}
+        feeds.append({name: values for name, values in rows.items() if name in names})
+    waiting = iter(feeds)
+
+    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
+        def get_next(self) -> dict[str, NDArray[Any]] | None:
+            return next(waiting, None)
+
+    return Reader()

@@ -1,0 +1,92 @@
+"""How the learning rate moves over a training."""
+
+import math
+from dataclasses import dataclass
+from typing import ClassVar, final
+
+from autoopt.strategies.base import Stage, Strategy, choice, real
+
+ONE_CYCLE_RISE_SHARE = 0.3
+ONE_CYCLE_START = 1 / 25
+ONE_CYCLE_END = ONE_CYCLE_START / 1e4
+PLATEAU_EPOCHS = 3
+PLATEAU_FACTOR = 0.3
+
+
+def factor(kind: str, progress: float) -> float:
+    """The share of the peak learning rate at `progress`: 0 at the first step, towards 1 at the last.
+
+    `plateau` is flat here: what lowers it is the valid metric (see Pace).
+    """
+    if kind == "cosine":
+        return _glide(1.0, 0.0, progress)
+    if kind == "step":
+        return 1.0 if progress < 0.5 else 0.1 if progress < 0.75 else 0.01
+    if kind == "one_cycle":
+        if progress < ONE_CYCLE_RISE_SHARE:
+            return _glide(ONE_CYCLE_START, 1.0, progress / ONE_CYCLE_RISE_SHARE)
+        return _glide(1.0, ONE_CYCLE_END, (progress - ONE_CYCLE_RISE_SHARE) / (1 - ONE_CYCLE_RISE_SHARE))
+    return 1.0
+
+
+def _glide(start: float, end: float, progress: float) -> float:
+    """Half a cosine from start to end."""
+    return end + (start - end) * 0.5 * (1 + math.cos(math.pi * progress))
+
+
+@final
+class Pace:
+    """The learning rate of one training, step by step."""
+
+    def __init__(self, schedule: "Schedule", *, peak: float, total_steps: int) -> None:
+        self._kind = schedule.kind
+        self._peak = peak
+        rises = schedule.kind != "one_cycle"  # which has a rise of its own
+        self._warmup_steps = round(schedule.warmup_share * total_steps) if rises else 0
+        self._steps = total_steps - self._warmup_steps
+        self._lowered = 1.0
+        self._idle_epochs = 0
+
+    def rate(self, step: int) -> float:
+        """Learning rate of a step, counted from 0."""
+        if step < self._warmup_steps:
+            return self._peak * (step + 1) / self._warmup_steps
+        return self._peak * self._lowered * factor(self._kind, (step - self._warmup_steps) / self._steps)
+
+    def epoch_ended(self, improved: bool) -> None:
+        """Tell whether the valid metric got better; `plateau` lowers the rate after 3 epochs in which it did not."""
+        self._idle_epochs = 0 if improved else self._idle_epochs + 1
+        if self._kind == "plateau" and self._idle_epochs == PLATEAU_EPOCHS:
+            self._lowered *= PLATEAU_FACTOR
+            self._idle_epochs = 0
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Schedule(Strategy):
+    """The course of the learning rate, from the optimizer's peak.
+
+    * constant: the peak throughout.
+    * cosine: half a cosine from the peak to zero over all epochs (Loshchilov & Hutter 2017); a good default.
+    * step: a tenth after half of the steps, a hundredth after three quarters (He et al. 2016).
+    * plateau: times 0.3 whenever the valid metric has not improved for 3 epochs.
+    * one_cycle: up from 1/25 of the peak over 30 % of the steps, then down to almost nothing (Smith & Topin 2018);
+      bears higher peaks, helps short trainings.
+
+    warmup_share 0 to 0.5: the share of the steps over which the rate first rises in a line (not for one_cycle). All are
+    laid out over the full number of epochs; early stopping may cut their end off.
+    """
+
+    name: ClassVar[str] = "schedule"
+    stage: ClassVar[Stage] = "train"
+    when: ClassVar = {"model": ("mlp",)}
+    field_when: ClassVar = {"warmup_share": {"schedule": ("constant", "cosine", "step", "plateau")}}
+
+    kind: str = choice(
+        "constant", "cosine", "step", "plateau", "one_cycle", main=True, help="course of the learning rate"
+    )
+    warmup_share: float = real(0.0, low=0.0, high=0.5, help="share of the steps over which the rate first rises")
+
+    def pace(self, *, peak: float, total_steps: int) -> Pace:
+        """The rates of a training of `total_steps` steps."""
+        return Pace(self, peak=peak, total_steps=total_steps)
