@@ -1,0 +1,180 @@
+"""The planner on Optuna: proposals from a TPE model in memory, every trial visible in the database's Optuna tables.
+
+The ledger is the truth and Optuna's tables are a projection of it. A trial enters them whole, in one transaction, when
+it is proposed (that gives its number) and is told when it ends, so that optuna.load_study and optuna-dashboard show
+the study as it is. The model learns from the ledger's trials, never from the tables.
+"""
+
+import contextlib
+import random
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import final
+
+import optuna
+from optuna.trial import TrialState as OptunaState
+
+from autoopt.errors import LedgerUnavailable, SchemaMismatch, SpaceError
+from autoopt.files import derived_seed, sha256_json
+from autoopt.ledger import checked_url, engine_kwargs, tune_sqlite
+from autoopt.search.base import KnownTrial, Planner, PlannerOutcome, Proposal, Source
+from autoopt.search.draw import draw_fresh
+from autoopt.search.optuna_quiet import experimental_is_fine, quiet
+from autoopt.search.optuna_trials import OptunaTrials, Told
+from autoopt.search.tpe_model import SAMPLER_ERRORS, TpeModel, new_tpe
+from autoopt.search.upcoming import Upcoming
+from autoopt.space.describe import space_to_json
+from autoopt.space.domains import Value
+from autoopt.space.recipe import Recipe
+from autoopt.space.space import Space
+from autoopt.values import Objective
+
+SPACE_ATTRIBUTE = "autoopt.space_sha256"
+OBJECTIVES_ATTRIBUTE = "autoopt.objectives"
+_FAILED = Told(state=OptunaState.FAIL, values=None, constraints={})
+
+
+@final
+class OptunaPlanner(Planner):
+    """TPE over several objectives with constraints, starting with the space's portfolio.
+
+    `storage_url` is a database's (sqlite:///absolute/path or postgresql://...); the study is made when it is not there.
+    Raises SpaceError when the study was made with another space or other objectives, SchemaMismatch when the database
+    holds tables of another Optuna, LedgerUnavailable when it cannot be reached.
+    """
+
+    def __init__(
+        self,
+        *,
+        storage_url: str,
+        study_name: str,
+        space: Space,
+        objectives: Sequence[Objective],
+        seed: int,
+        sampler: optuna.samplers.BaseSampler | None = None,
+    ) -> None:
+        self._space = space
+        self._seed = seed
+        self._directions = [o.direction for o in objectives]
+        self._upcoming = Upcoming(space)
+        self._sampler = sampler or new_tpe()
+        with _database_errors(), quiet():
+            self._database = _open(storage_url)
+            self._trials = _study(self._database, study_name, space, objectives)
+            self._next_number = len(self._trials.read())
+            self._model = self._new_model()
+
+    def _new_model(self) -> TpeModel:
+        return TpeModel(self._space, self._directions, self._sampler)
+
+    def ask(self) -> Proposal:
+        with _database_errors(), quiet():
+            recipe, source = self._choose(derived_seed(self._seed, self._next_number))
+            keys = self._keys(recipe)
+            running = Told(state=OptunaState.RUNNING, values=None, constraints={})
+            number = self._trials.add(keys, running, note=source)
+            self._model.add(number, keys, running)
+        self._next_number = number + 1
+        self._upcoming.proposed(number, recipe)
+        return Proposal(number=number, recipe=recipe, source=source)
+
+    def _choose(self, seed: int) -> tuple[Recipe, Source]:
+        waiting = self._upcoming.peek()
+        if waiting is not None:
+            return waiting
+        known = self._upcoming.known
+        with contextlib.suppress(*SAMPLER_ERRORS):
+            recipe = self._model.suggest(seed)
+            if recipe not in known:
+                return recipe, "sampler"
+        # TPE returns to what it knows in small spaces; a trial for something new teaches more than the same again.
+        return draw_fresh(self._space, random.Random(seed), known), "random"
+
+    def _keys(self, recipe: Recipe) -> Mapping[str, Value]:
+        return self._space.keys_of(recipe) or {}
+
+    def tell(self, number: int, outcome: PlannerOutcome) -> None:
+        told = Told.of(outcome, objectives=len(self._directions))
+        if told.state is OptunaState.RUNNING:
+            return
+        with _database_errors(), quiet():
+            self._trials.finish(number, told)
+            self._model.finish(number, told)
+        self._upcoming.ended(number, outcome.state)
+
+    def reconcile(self, trials: Sequence[KnownTrial]) -> None:
+        with _database_errors(), quiet():
+            known = {t.number: t for t in trials}
+            existing = {t.number: t.state for t in self._trials.read()}
+            for number, state in existing.items():
+                told = self._told(known[number]) if number in known else _FAILED
+                if state is OptunaState.RUNNING and told.state is not OptunaState.RUNNING:
+                    self._trials.finish(number, told)
+            for number in range(len(existing), max(known, default=-1) + 1):
+                if number in known:
+                    self._trials.add(self._keys(known[number].recipe), self._told(known[number]), note="ledger")
+                else:  # its number was given and never recorded: kept, so that later numbers stay what they are
+                    self._trials.add({}, _FAILED, note="unrecorded")
+            self._next_number = len(self._trials.read())
+            self._upcoming.reset(trials)
+            self._model = self._new_model()
+            for number, trial in sorted(known.items()):
+                self._model.add(number, self._keys(trial.recipe), self._told(trial))
+
+    def _told(self, trial: KnownTrial) -> Told:
+        return Told.of(trial.outcome, objectives=len(self._directions))
+
+    def enqueue(self, recipes: Iterable[Recipe]) -> None:
+        self._upcoming.enqueue(recipes)
+
+    def close(self) -> None:
+        self._database.remove_session()
+        self._database.engine.dispose()
+
+
+@contextlib.contextmanager
+def _database_errors() -> Iterator[None]:
+    try:
+        yield
+    except optuna.exceptions.StorageInternalError as error:
+        cause = str(error.__cause__ or error).splitlines()[0]
+        raise LedgerUnavailable(f"The database did not take what the planner wrote: {cause}.") from error
+
+
+def _open(url: str) -> optuna.storages.RDBStorage:
+    text = checked_url(url).render_as_string(hide_password=False)
+    try:
+        storage = optuna.storages.RDBStorage(text, engine_kwargs=engine_kwargs(text))
+    except RuntimeError as error:
+        raise SchemaMismatch(f"The database's Optuna tables are of another version: {error}") from error
+    tune_sqlite(storage.engine)
+    return storage
+
+
+def _study(
+    database: optuna.storages.RDBStorage, name: str, space: Space, objectives: Sequence[Objective]
+) -> OptunaTrials:
+    storage = optuna.storages.get_storage(database)
+    study = optuna.create_study(
+        storage=storage,
+        study_name=name,
+        sampler=optuna.samplers.RandomSampler(seed=0),  # never asked: proposals come from the model
+        pruner=optuna.pruners.NopPruner(),
+        directions=[o.direction for o in objectives],
+        load_if_exists=True,
+    )
+    described = {
+        SPACE_ATTRIBUTE: sha256_json(space_to_json(space)["dimensions"]),
+        OBJECTIVES_ATTRIBUTE: [f"{o.direction} {o.measure}" for o in objectives],
+    }
+    attributes = study.user_attrs
+    for key, value in described.items():
+        if key not in attributes:
+            study.set_user_attr(key, value)
+        elif attributes[key] != value:
+            what = "space" if key == SPACE_ATTRIBUTE else "objectives"
+            raise SpaceError(f"The study {name!r} was made with another {what}.", "Start a study with another name.")
+    names = [o.measure for o in objectives]
+    if study.metric_names != names:
+        with experimental_is_fine():
+            study.set_metric_names(names)
+    return OptunaTrials(study, storage, space)

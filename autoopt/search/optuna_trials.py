@@ -1,0 +1,97 @@
+"""One Optuna study, in memory or in a database, and how trials are written into it."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import optuna
+from optuna.distributions import BaseDistribution, CategoricalDistribution, FloatDistribution, IntDistribution
+from optuna.trial import FrozenTrial, Trial, create_trial
+from optuna.trial import TrialState as OptunaState
+
+from autoopt.search.base import PlannerOutcome
+from autoopt.space.domains import Choice, Domain, Value, Whole
+from autoopt.space.space import Space
+from autoopt.values import TrialState
+
+LARGEST = 1e12
+"""Stands for an infinite or undefined excess over a limit: JSON, and so Optuna's databases, know neither."""
+
+
+def distribution(domain: Domain) -> BaseDistribution:
+    """A domain as Optuna knows it."""
+    if isinstance(domain, Choice):
+        return CategoricalDistribution(domain.values)
+    if isinstance(domain, Whole):
+        return IntDistribution(domain.low, domain.high, log=domain.log)
+    return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+@dataclass(frozen=True, kw_only=True)
+class Told:
+    """An outcome as Optuna takes it."""
+
+    state: OptunaState
+    values: tuple[float, ...] | None
+    constraints: Mapping[str, float]
+
+    @classmethod
+    def of(cls, outcome: PlannerOutcome, *, objectives: int) -> "Told":
+        """COMPLETE only with as many finite values as there are objectives; PRUNED and FAIL never have values."""
+        constraints = {name: _finite_constraint(value) for name, value in outcome.constraints.items()}
+        values = outcome.values
+        usable = values is not None and len(values) == objectives and all(math.isfinite(v) for v in values)
+        if outcome.state is TrialState.RUNNING:
+            return cls(state=OptunaState.RUNNING, values=None, constraints={})
+        if outcome.state is TrialState.PRUNED or (outcome.state is TrialState.INFEASIBLE and not usable):
+            return cls(state=OptunaState.PRUNED, values=None, constraints=constraints)
+        if outcome.state in (TrialState.FAILED, TrialState.STOPPED) or not usable:
+            return cls(state=OptunaState.FAIL, values=None, constraints={})
+        return cls(state=OptunaState.COMPLETE, values=values, constraints=constraints)
+
+
+def _finite_constraint(value: float) -> float:
+    return LARGEST if math.isnan(value) else min(max(float(value), -LARGEST), LARGEST)
+
+
+class OptunaTrials:
+    """Writes trials: whole ones at once, so that none is ever seen with half of its parameters."""
+
+    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, space: Space) -> None:
+        self.study = study
+        self._storage = storage
+        self._study_id = storage.get_study_id_from_name(study.study_name)
+        self._distributions = {d.key: distribution(d.domain) for d in space.dimensions}
+        self._ids: dict[int, int] = {}
+
+    def read(self) -> Sequence[FrozenTrial]:
+        """Every trial, in the order of numbers; not to be changed."""
+        trials: Sequence[FrozenTrial] = self.study.get_trials(deepcopy=False)
+        self._ids = {t.number: t._trial_id for t in trials}
+        return trials
+
+    def add(self, keys: Mapping[str, Value], told: Told, *, note: str = "") -> int:
+        """A new trial with its parameters, in any state, in one transaction; returns its number."""
+        trial = create_trial(
+            state=told.state,
+            values=None if told.values is None else list(told.values),
+            params=dict(keys),
+            distributions={key: self._distributions[key] for key in keys},
+            user_attrs={"source": note} if note else {},
+            constraints=dict(told.constraints),
+        )
+        trial_id = self._storage.create_new_trial(self._study_id, template_trial=trial)
+        number: int = self._storage.get_trial_number_from_id(trial_id)
+        self._ids[number] = trial_id
+        return number
+
+    def finish(self, number: int, told: Told) -> None:
+        """End a running trial. Raises KeyError when there is none of that number; one that has ended stays as it is."""
+        trial_id = self._ids[number]
+        if self._storage.get_trial(trial_id).state is not OptunaState.RUNNING:
+            return
+        trial = Trial(self.study, trial_id)
+        for name, value in told.constraints.items():
+            if name not in trial.constraints:  # set before a crash: the first value holds
+                trial.set_constraint(name, value)
+        self.study.tell(trial, list(told.values) if told.values is not None else None, state=told.state)
