@@ -1,0 +1,129 @@
+"""Merge what is equal among trees: leaves, whole subtrees, and splits that cannot change the outcome."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoopt.strategies.tree_arrays import Ints, TreeArrays
+
+
+@dataclass(frozen=True, kw_only=True)
+class MergedTrees:
+    """A graph of splits without cycles, in which equal subtrees are one. A child is a split, or ~leaf."""
+
+    feature: Ints  # (splits,)
+    threshold: NDArray[np.float32]  # (splits,)
+    left: Ints  # (splits,)
+    right: Ints  # (splits,)
+    missing_left: NDArray[np.bool_]  # (splits,)
+    roots: Ints  # (trees,)
+    leaf_rows: Ints  # (leaves,): for each leaf that is left, one of those it stands for
+
+
+def merge(arrays: TreeArrays, leaf_class: Ints) -> MergedTrees:
+    """Merge trees whose leaves are interchangeable where `leaf_class` (leaves,) is equal. Routing stays the same."""
+    classes, leaf_rows, leaf_new = np.unique(leaf_class, return_index=True, return_inverse=True)
+    del classes
+    threshold = arrays.thresholds_float32() + np.float32(0.0)  # -0.0 and 0.0 split alike
+    left, right = (_with_leaves(child, leaf_new) for child in (arrays.left, arrays.right))
+    stands_for = np.arange(arrays.splits)  # what each split is replaced by: itself, an equal one, or ~leaf
+    for level in _by_height(arrays):
+        a, b = (_resolved(child[level], stands_for) for child in (left, right))
+        left[level], right[level] = a, b
+        pointless = a == b
+        stands_for[level[pointless]] = a[pointless]
+        real = level[~pointless]
+        stands_for[real] = _first_equal(real, arrays, threshold, left, right)
+    roots = _resolved(_with_leaves(arrays.roots, leaf_new), stands_for)
+    return _renumbered(arrays, threshold, left, right, roots, leaf_rows)
+
+
+def _with_leaves(child: NDArray[np.signedinteger], leaf_new: Ints) -> Ints:
+    wide = child.astype(np.int64)
+    is_leaf = wide < 0
+    wide[is_leaf] = ~leaf_new[~wide[is_leaf]]
+    return wide
+
+
+def _resolved(child: Ints, stands_for: Ints) -> Ints:
+    return np.where(child >= 0, stands_for[np.maximum(child, 0)] if len(stands_for) else child, child)
+
+
+def _by_height(arrays: TreeArrays) -> list[Ints]:
+    """Splits grouped by height, those above leaves only first: every child comes before its parent."""
+    levels = []
+    level = arrays.roots[arrays.roots >= 0]
+    while len(level):
+        levels.append(level)
+        children = np.concatenate([arrays.left[level], arrays.right[level]]).astype(np.int64)
+        level = children[children >= 0]
+    height = np.zeros(arrays.splits + 1, dtype=np.int64)  # the entry beyond the end is that of every leaf
+    for level in reversed(levels):
+        a, b = arrays.left[level], arrays.right[level]
+        height[level] = 1 + np.maximum(height[np.where(a >= 0, a, -1)], height[np.where(b >= 0, b, -1)])
+    order = np.argsort(height[:-1], kind="stable")
+    cuts = np.flatnonzero(np.diff(height[order])) + 1
+    return [part for part in np.split(order, cuts) if len(part)]
+
+
+def _first_equal(level: Ints, arrays: TreeArrays, threshold: NDArray[np.float32], left: Ints, right: Ints) -> Ints:
+    """For each split of a level, the first of the level that is equal to it."""
+    if not len(level):
+        return level
+    keys = np.stack(
+        [
+            arrays.feature[level].astype(np.int64) * 2 + arrays.missing_left[level],
+            threshold[level].view(np.int32).astype(np.int64),
+            left[level],
+            right[level],
+        ]
+    )
+    order = np.lexsort(keys)
+    ordered = keys[:, order]
+    is_new = np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)])
+    group = np.cumsum(is_new) - 1
+    firsts = level[order[is_new]]  # lexsort is stable: the first of a run has the lowest index
+    found = np.empty_like(level)
+    found[order] = firsts[group]
+    return found
+
+
+def _renumbered(
+    arrays: TreeArrays,
+    threshold: NDArray[np.float32],
+    left: Ints,
+    right: Ints,
+    roots: Ints,
+    leaf_rows: Ints,
+) -> MergedTrees:
+    """Keep what the roots reach; leaves that many splits share get low numbers, which take fewer bytes."""
+    kept = np.zeros(arrays.splits, dtype=bool)
+    level = np.unique(roots[roots >= 0])
+    while len(level):
+        kept[level] = True
+        children = np.unique(np.concatenate([left[level], right[level]]))
+        level = children[children >= 0]
+        level = level[~kept[level]]
+    splits = np.flatnonzero(kept)
+    new_split = np.cumsum(kept) - 1
+    ends = np.concatenate([left[splits], right[splits], roots])
+    uses = np.bincount(~ends[ends < 0], minlength=len(leaf_rows))
+    order = np.argsort(-uses, kind="stable")[: np.count_nonzero(uses)]
+    new_leaf = np.zeros(len(leaf_rows), dtype=np.int64)
+    new_leaf[order] = np.arange(len(order))
+
+    def renamed(child: Ints) -> Ints:
+        if not len(new_split):
+            return ~new_leaf[~child]
+        return np.where(child >= 0, new_split[np.maximum(child, 0)], ~new_leaf[~np.minimum(child, -1)])
+
+    return MergedTrees(
+        feature=arrays.feature[splits].astype(np.int64),
+        threshold=threshold[splits],
+        left=renamed(left[splits]),
+        right=renamed(right[splits]),
+        missing_left=arrays.missing_left[splits],
+        roots=renamed(roots),
+        leaf_rows=leaf_rows[order],
+    )
