@@ -1,0 +1,65 @@
+"""Columns in, predictions out: a session behind its front."""
+
+import json
+from pathlib import Path
+from typing import Any, Final, final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoopt.errors import BundleError
+from autoopt.runtime.front import Columns, Feed, Front
+from autoopt.runtime.session import Session
+
+BATCH_ROWS: Final = 8192
+
+
+@final
+class Predictor:
+    """Predicts from raw columns: a dict of sequences, or a DataFrame."""
+
+    def __init__(self, session: Session, front: Front, *, batch_rows: int = BATCH_ROWS) -> None:
+        self.session = session
+        self.front = front
+        self._batch_rows = batch_rows
+
+    @classmethod
+    def load(cls, folder: Path, *, graph: str | None = None, threads: int = 1) -> "Predictor":
+        """From a bundle's folder; `graph` names a file in it, else the manifest's chosen one. Raises BundleError."""
+        front = Front.read(folder / "front.json")
+        return cls(Session(folder / (graph or chosen_graph(folder)), threads=threads), front)
+
+    def scores(self, columns: Columns) -> NDArray[np.float64]:
+        """Probabilities (rows, classes), or values (rows, 1). Raises DataError for columns that do not fit."""
+        return self.scores_of_feed(self.front.feed(columns))
+
+    def scores_of_feed(self, feed: Feed) -> NDArray[np.float64]:
+        """The same from arrays by graph input, a batch at a time."""
+        rows = len(next(iter(feed.values())))
+        parts = [
+            self.session.run({name: array[at : at + self._batch_rows] for name, array in feed.items()})
+            for at in range(0, rows, self._batch_rows)
+        ]
+        if not parts:
+            return np.zeros((0, max(1, len(self.front.classes))))
+        return np.concatenate(parts).astype(np.float64)
+
+    def predict(self, columns: Columns) -> NDArray[Any]:
+        """Labels (rows,) for classes, values (rows,) for regression."""
+        return self.front.labels(self.scores(columns))
+
+
+def chosen_graph(folder: Path) -> str:
+    """File name of the graph that a bundle's manifest chose; model.onnx without a manifest. Raises BundleError."""
+    path = folder / "manifest.json"
+    if not path.is_file():
+        return "model.onnx"
+    try:
+        manifest = json.loads(path.read_text(encoding="utf-8"))
+        artifacts = {str(a["role"]): str(a["path"]) for a in manifest["artifacts"]}
+        chosen = artifacts[str(manifest["chosen"])]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise BundleError(f"{path} is damaged: {error!r}. Export again.") from error
+    if Path(chosen).name != chosen:
+        raise BundleError(f"{path} names a graph outside its folder: {chosen!r}. Export again.")
+    return chosen

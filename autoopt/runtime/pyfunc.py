@@ -1,0 +1,32 @@
+"""A bundle as an MLflow model: `loader_module: autoopt.runtime.pyfunc`, `data` the bundle's folder."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, final
+
+from autoopt.runtime.predictor import Predictor
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+@final
+class BundleModel:
+    """What MLflow calls."""
+
+    def __init__(self, predictor: Predictor) -> None:
+        self.predictor = predictor
+
+    def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
+        """A DataFrame of raw columns → a DataFrame with `prediction`, and `probability_<class>` for classifiers."""
+        import pandas as pd  # the runtime itself does without: MLflow brings it
+
+        scores = self.predictor.scores(model_input)
+        front = self.predictor.front
+        found: dict[str, Any] = {"prediction": front.labels(scores)}
+        found |= {f"probability_{label}": scores[:, i] for i, label in enumerate(front.classes)}
+        return pd.DataFrame(found, index=model_input.index if isinstance(model_input, pd.DataFrame) else None)
+
+
+def _load_pyfunc(path: str) -> BundleModel:
+    """MLflow's hook. Raises BundleError when the folder is no bundle."""
+    return BundleModel(Predictor.load(Path(path)))

@@ -1,0 +1,99 @@
+"""A graph, loaded and ready: onnxruntime with pinned threads and a clean screen."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any, final
+
+import numpy as np
+import onnxruntime as ort
+from numpy.typing import NDArray
+from onnxruntime.capi import onnxruntime_pybind11_state as states
+
+from autoopt.errors import BundleError
+from autoopt.runtime.external import has_external_data
+from autoopt.runtime.front import SCORES
+
+CPU = ("CPUExecutionProvider",)
+_FATAL = 4  # load errors come as exceptions; printed too, they would be told twice
+_ORT_ERRORS = (
+    states.EPFail,
+    states.Fail,
+    states.InvalidArgument,
+    states.InvalidGraph,
+    states.InvalidProtobuf,
+    states.ModelLoadCanceled,
+    states.NoModel,
+    states.NotImplemented,
+    states.RuntimeException,
+)
+
+ort.set_default_logger_severity(_FATAL)
+
+
+@final
+class Session:
+    """A loaded graph. Threads are pinned, nodes run one after another, the graph is fully optimized.
+
+    Raises BundleError when the model cannot be read or loaded, or keeps weights in other files.
+    """
+
+    def __init__(self, model: bytes | str | Path, *, threads: int = 1, providers: Sequence[str] = CPU) -> None:
+        self._where = "the graph" if isinstance(model, bytes) else str(model)
+        content = model if isinstance(model, bytes) else _content(Path(model))
+        _refuse_external_data(content, self._where)
+        options = ort.SessionOptions()
+        options.intra_op_num_threads = threads
+        options.inter_op_num_threads = 1
+        options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
+        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.log_severity_level = _FATAL
+        # Idle threads that spin would slow whatever else is measured or trained on this machine
+        options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+        try:
+            self._session = ort.InferenceSession(content, options, providers=list(providers))
+        except _ORT_ERRORS as error:
+            raise BundleError(
+                f"{self._where} cannot be loaded by onnxruntime {ort.__version__}: {_first_line(error)}"
+            ) from error
+        self.threads = threads
+        self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
+        self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        self._wanted = [SCORES if SCORES in self.outputs else self.outputs[0]]
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Scores (rows, classes or 1). Raises BundleError when the feed does not fit the graph."""
+        try:
+            scores: NDArray[np.float32] = self._session.run(self._wanted, feed)[0]
+        except (*_ORT_ERRORS, ValueError) as error:
+            raise self._misfit(error) from error
+        return scores
+
+    def run_all(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
+        """Every output by its name. Raises BundleError when the feed does not fit the graph."""
+        try:
+            return dict(zip(self.outputs, self._session.run(None, feed), strict=True))
+        except (*_ORT_ERRORS, ValueError) as error:
+            raise self._misfit(error) from error
+
+    def _misfit(self, error: Exception) -> BundleError:
+        return BundleError(f"{self._where} did not run on these inputs: {_first_line(error)}")
+
+
+def _content(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise BundleError(f"{path} cannot be read: {error.strerror or error}. Export again.") from error
+
+
+def _refuse_external_data(content: bytes, where: str) -> None:
+    try:
+        elsewhere = has_external_data(content)
+    except ValueError as error:
+        raise BundleError(f"{where} is not an ONNX graph: {error}. Export again.") from error
+    if elsewhere:
+        raise BundleError(f"{where} keeps weights in other files, which is refused. Use a graph that is one file.")
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
