@@ -20,7 +20,7 @@ from autoopt.search.base import KnownTrial, Planner, PlannerOutcome, Proposal, S
 from autoopt.search.draw import draw_fresh
 from autoopt.search.optuna_quiet import experimental_is_fine, quiet
 from autoopt.search.optuna_trials import OptunaTrials, Told
-from autoopt.search.tpe_model import SAMPLER_ERRORS, TpeModel, new_tpe
+from autoopt.search.tpe_model import RUNNING, SAMPLER_ERRORS, TpeModel, new_tpe
 from autoopt.search.upcoming import Upcoming
 from autoopt.space.describe import space_to_json
 from autoopt.space.domains import Value
@@ -70,9 +70,8 @@ class OptunaPlanner(Planner):
         with _database_errors(), quiet():
             recipe, source = self._choose(derived_seed(self._seed, self._next_number))
             keys = self._keys(recipe)
-            running = Told(state=OptunaState.RUNNING, values=None, constraints={})
-            number = self._trials.add(keys, running, note=source)
-            self._model.add(number, keys, running)
+            number = self._trials.add(keys, RUNNING, note=source)
+            self._model.add(number, keys, RUNNING)
         self._next_number = number + 1
         self._upcoming.proposed(number, recipe)
         return Proposal(number=number, recipe=recipe, source=source)
@@ -83,10 +82,9 @@ class OptunaPlanner(Planner):
             return waiting
         known = self._upcoming.known
         with contextlib.suppress(*SAMPLER_ERRORS):
-            recipe = self._model.suggest(seed)
-            if recipe not in known:
+            recipe = self._model.suggest(seed, known)
+            if recipe is not None:
                 return recipe, "sampler"
-        # TPE returns to what it knows in small spaces; a trial for something new teaches more than the same again.
         return draw_fresh(self._space, random.Random(seed), known), "random"
 
     def _keys(self, recipe: Recipe) -> Mapping[str, Value]:

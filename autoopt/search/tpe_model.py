@@ -4,7 +4,7 @@ In memory, because TPE reads all trials several times for each proposal, and wri
 its own: on SQLite that is a dozen commits for every trial, and a crash among them leaves half a trial.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 
 import optuna
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
@@ -12,6 +12,7 @@ from optuna.samplers._lazy_random_state import LazyRandomState
 from optuna.trial import Trial
 from optuna.trial import TrialState as OptunaState
 
+from autoopt.files import derived_seed
 from autoopt.search.optuna_quiet import experimental_is_fine
 from autoopt.search.optuna_trials import OptunaTrials, Told
 from autoopt.space.domains import Choice, Dimension, Value, Whole
@@ -45,6 +46,11 @@ def reseed(sampler: BaseSampler, seed: int) -> None:
         sampler.reseed_rng()
 
 
+ATTEMPTS = 3
+"""Proposals that TPE may make for one trial before chance decides."""
+RUNNING = Told(state=OptunaState.RUNNING, values=None, constraints={})
+
+
 class TpeModel:
     """Suggests recipes from what `add` and `finish` told."""
 
@@ -62,9 +68,19 @@ class TpeModel:
         self._trials = OptunaTrials(study, storage, space)
         self._own_numbers: dict[int, int] = {}
 
-    def suggest(self, seed: int) -> Recipe:
-        """A recipe. Raises SAMPLER_ERRORS."""
-        reseed(self._sampler, seed)
+    def suggest(self, seed: int, known: Container[Recipe]) -> Recipe | None:
+        """A recipe that is not known; None when TPE comes back to known ones. Raises SAMPLER_ERRORS."""
+        for attempt in range(ATTEMPTS):
+            reseed(self._sampler, derived_seed(seed, attempt))
+            recipe = self._draft()
+            if recipe not in known:
+                return recipe
+            # A branch with few recipes (a model without parameters) is soon used up, yet keeps looking good: TPE would
+            # propose nothing else for ever. A copy that never ends counts as bad, so each return makes it less likely.
+            self._trials.add(self._space.keys_of(recipe) or {}, RUNNING)
+        return None
+
+    def _draft(self) -> Recipe:
         study = self._trials.study
         trial = study.ask()
         try:
