@@ -45,6 +45,9 @@ class ColumnFacts:
     missing: int = 0  # rows without a value
     distinct: int = 0  # different values, missing not counted
     note: str = ""  # why it was left out, or what was done with it
+    whole: bool = (
+        False  # a number column in which every value is a whole number: `Snapshot.frame` gives int64 if it can
+    )
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -63,6 +66,13 @@ class TaskFacts:
     rows: Mapping[str, int]  # {"train": ..., "valid": ..., "test": ...}
     fingerprint: str  # SHA-256 over the content of the data, the roles, the split and its seed
     warnings: tuple[str, ...] = ()
+    split: str = ""  # how the rows were split, in a user's words
+    seed: int = 0  # of the split
+
+    @property
+    def positive_class(self) -> str | None:
+        """Of two classes the second: F1, precision, recall and average precision are about it. None otherwise."""
+        return self.classes[1] if self.kind is Kind.BINARY else None
 
     @property
     def number_columns(self) -> tuple[str, ...]:

@@ -1,0 +1,179 @@
+"""A task on disk: plain arrays that a worker maps into memory, each with its SHA-256.
+
+    snapshot.json   version, facts, the values of each category column, digest of every file, digest of all that
+    train.numbers.npy   float64 (rows, n), NaN where missing; and valid, test
+    train.codes.npy     int32 (rows, m) into the values of each category column, 0 where missing
+    train.target.npy    int64 class indices or float64 values
+    train.row_ids.npy   int64 rows of the file, as messages number them
+
+A part's files are compared with their digests when the part is first asked for: the test part is not even read before
+it is wanted.
+"""
+
+import json
+import shutil
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import pandas as pd
+from numpy.typing import NDArray
+
+from autoopt.errors import DataError
+from autoopt.files import new_folder, sha256_file, sha256_json, write_json
+from autoopt.task.facts import Role, TaskFacts
+
+MANIFEST = "snapshot.json"
+_VERSION = 1
+_FIELDS = ("numbers", "codes", "target", "row_ids")
+PartName = Literal["train", "valid", "test"]
+
+
+@dataclass(frozen=True, kw_only=True)
+class PartArrays:
+    """A part as it is stored: categories by code."""
+
+    numbers: NDArray[np.float64]
+    codes: NDArray[np.int32]
+    target: NDArray[np.int64] | NDArray[np.float64]
+    row_ids: NDArray[np.int64]
+
+
+@dataclass(frozen=True, kw_only=True)
+class Part:
+    """Rows of one part, in the order of the file."""
+
+    numbers: NDArray[np.float64]  # (rows, n) C-order, NaN where missing; columns as facts.number_columns
+    categories: NDArray[Any]  # (rows, m) of str, '' where missing; columns as facts.category_columns
+    target: NDArray[np.int64] | NDArray[np.float64]  # (rows,) class indices or values
+    row_ids: NDArray[np.int64]  # (rows,) rows of the file, 1-based; the header of a text file is row 1
+
+    @property
+    def rows(self) -> int:
+        return len(self.target)
+
+
+def write_snapshot(
+    folder: Path, facts: TaskFacts, categories: Sequence[Sequence[str]], parts: Mapping[str, PartArrays]
+) -> None:
+    """Write a snapshot whole or not at all. One that is there and sound is kept."""
+    if folder.exists():
+        try:
+            if Snapshot.open(folder).verify().facts.fingerprint == facts.fingerprint:
+                return
+        except DataError:
+            pass
+        shutil.rmtree(folder)
+    with new_folder(folder) as temporary:
+        files = {}
+        for name, part in parts.items():
+            for field in _FIELDS:
+                path = temporary / f"{name}.{field}.npy"
+                np.save(path, getattr(part, field), allow_pickle=False)
+                files[path.name] = sha256_file(path)
+        content = {"version": _VERSION, "facts": facts.to_json(), "categories": categories, "files": files}
+        write_json(temporary / MANIFEST, {**content, "sha256": sha256_json(content)})
+
+
+class Snapshot:
+    """A task's snapshot, opened for reading. Make it with `open`."""
+
+    def __init__(
+        self, folder: Path, facts: TaskFacts, categories: Sequence[Sequence[str]], files: Mapping[str, str]
+    ) -> None:
+        self.folder = folder
+        self.facts = facts
+        self._values = [np.array(values, dtype=object) for values in categories]
+        self._files = files
+        self._arrays: dict[str, PartArrays] = {}
+        self._parts: dict[str, Part] = {}
+
+    @classmethod
+    def open(cls, folder: Path | str) -> "Snapshot":
+        """Read the manifest. Raises DataError when the folder is no snapshot, damaged, or of another version."""
+        folder = Path(folder)
+        try:
+            raw = json.loads((folder / MANIFEST).read_text())
+            digest = raw.pop("sha256")
+            if raw["version"] != _VERSION:
+                raise DataError(f"{folder} was written by another version of autoopt.", "Start the search again.")
+            if sha256_json(raw) != digest:
+                raise _damaged(folder, MANIFEST)
+            return cls(folder, TaskFacts.from_json(raw["facts"]), raw["categories"], raw["files"])
+        except (OSError, json.JSONDecodeError, UnicodeDecodeError, KeyError, TypeError, AttributeError):
+            raise _damaged(folder, MANIFEST) from None
+
+    @property
+    def categories(self) -> tuple[tuple[str, ...], ...]:
+        """For each category column every value in the data, '' first, the others sorted."""
+        return tuple(tuple(v.tolist()) for v in self._values)
+
+    def part(self, name: PartName) -> Part:
+        """One part. Its files are checked the first time; numbers, target and row_ids are mapped, not read."""
+        if name not in self._parts:
+            stored = self._stored(name)
+            texts = np.empty(stored.codes.shape, dtype=object)
+            for k, values in enumerate(self._values):
+                texts[:, k] = values[stored.codes[:, k]]
+            self._parts[name] = Part(
+                numbers=stored.numbers, categories=texts, target=stored.target, row_ids=stored.row_ids
+            )
+        return self._parts[name]
+
+    def frame(self, name: PartName, rows: NDArray[np.int64] | slice | None = None) -> pd.DataFrame:
+        """Raw columns that are learned from, as the file has them, in its order; `rows` are positions in the part.
+
+        Whole numbers are int64 where none is missing, truth values bool, missing numbers NaN, missing texts None.
+        """
+        part, at = self.part(name), slice(None) if rows is None else rows
+        numbers = dict(zip(self.facts.number_columns, part.numbers[at].T, strict=True))
+        texts = dict(zip(self.facts.category_columns, part.categories[at].T, strict=True))
+        columns: dict[str, Any] = {}
+        for column in (c for c in self.facts.columns if c.used):
+            if column.name in texts:
+                values = texts[column.name]
+                columns[column.name] = pd.Series(np.where(values == "", None, values), dtype=object)
+                continue
+            values = numbers[column.name]
+            gone = np.isnan(values).any()
+            kind: type = bool if column.role is Role.BOOLEAN else np.int64 if column.whole else np.float64
+            columns[column.name] = values.copy() if gone else values.astype(kind)
+        return pd.DataFrame(columns)
+
+    def verify(self) -> "Snapshot":
+        """Compare every file with its digest. Raises DataError."""
+        for name in ("train", "valid", "test"):
+            self._stored(name)
+        return self
+
+    def _stored(self, name: str) -> PartArrays:
+        if name not in self._arrays:
+            arrays = {field: self._mapped(f"{name}.{field}.npy") for field in _FIELDS}
+            self._arrays[name] = PartArrays(**arrays)
+        return self._arrays[name]
+
+    def _mapped(self, file: str) -> NDArray[Any]:
+        path = self.folder / file
+        try:
+            if sha256_file(path) != self._files[file]:
+                raise _damaged(self.folder, file)
+            # copy-on-write: torch warns of arrays that cannot be written, and the file stays as it is
+            return np.asarray(np.load(path, mmap_mode="c" if _has_rows(path) else None, allow_pickle=False))
+        except (OSError, ValueError, KeyError) as error:
+            raise error if isinstance(error, DataError) else _damaged(self.folder, file) from None
+
+
+def _has_rows(path: Path) -> bool:
+    """An array of no bytes cannot be mapped."""
+    with path.open("rb") as file:
+        np.lib.format.read_magic(file)
+        shape, _, _ = np.lib.format.read_array_header_1_0(file)
+        return bool(np.prod(shape) > 0)
+
+
+def _damaged(folder: Path, file: str) -> DataError:
+    return DataError(
+        f"The task's snapshot {folder} is damaged or incomplete: {file}.", "Remove it; search makes it again."
+    )

@@ -1,0 +1,1 @@
+"""Where tables come from: text files, Parquet, HDF5, DataFrames, demos."""

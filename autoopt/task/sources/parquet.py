@@ -1,0 +1,24 @@
+"""Parquet, with page checksums verified where the file has them."""
+
+from pathlib import Path
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+
+from autoopt.errors import DataError
+from autoopt.task.table import Table, from_arrow
+
+_SAVED_INDEX = "__index_level_"
+
+
+def read_parquet(path: Path) -> Table:
+    """A Parquet file. Raises DataError where it cannot be read."""
+    try:
+        with pq.ParquetFile(path, page_checksum_verification=True) as file:
+            arrow = file.read()
+    except (pa.ArrowException, OSError) as error:
+        reason = str(error).splitlines()[0]
+        raise DataError(f"{path} is not a whole Parquet file: {reason}", "Write or fetch it again.") from None
+    index = [n for n in arrow.column_names if n.startswith(_SAVED_INDEX)]
+    warnings = (f"The saved pandas index ({', '.join(index)}) is left out.",) if index else ()
+    return from_arrow(path.name, arrow.drop_columns(index) if index else arrow, warnings=warnings)

@@ -1,0 +1,140 @@
+"""Train, valid and test: by a hash of each row, by a column that says so, or by time.
+
+The hash is of a row's content under the names of its columns, so that equal rows land in the same part, and neither the
+order of the rows nor that of the columns, nor the machine, nor the file's format matters. Within each class, rows in
+the order of their hashes are cut at the shares. Parts are int8: 0 train, 1 valid, 2 test.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from autoopt.errors import Problem
+from autoopt.task.columns import Column
+from autoopt.task.metrics import Metric
+from autoopt.task.moments import moments
+from autoopt.task.targets import Target, label_texts
+from autoopt.task.wording import count, counted_rows, listed, quoted
+
+PARTS = ("train", "valid", "test")
+SHARES = (0.70, 0.15, 0.15)
+_ALIASES = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+Parts = NDArray[np.int8]
+_WORD = np.uint64
+_FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
+_NAN_BITS = np.uint64(0x7FF8000000000000)
+
+
+def _mixed(words: NDArray[np.uint64]) -> NDArray[np.uint64]:
+    """The finalizer of SplitMix64 (Steele et al. 2014): every bit of the input moves every bit of the output."""
+    words = (words ^ (words >> np.uint64(30))) * _FIRST
+    words = (words ^ (words >> np.uint64(27))) * _SECOND
+    return words ^ (words >> np.uint64(31))
+
+
+def _text_word(text: str) -> int:
+    return int.from_bytes(hashlib.blake2b(text.encode(), digest_size=8).digest(), "little")
+
+
+def row_hashes(columns: Sequence[Column], rows: int, seed: int) -> NDArray[np.uint64]:
+    """A 64-bit hash of each row over the columns that are learned from (an identifier must not tell twins apart)."""
+    total = np.zeros(rows, dtype=np.uint64)
+    for column in columns:
+        salt = np.uint64(_text_word(f"column {column.facts.name}"))
+        if column.numbers is not None:
+            bits = column.numbers.astype("<f8").view(np.uint64)
+            words = np.where(np.isnan(column.numbers), _NAN_BITS, bits)
+        elif column.codes is not None:
+            words = np.array([_text_word(v) for v in column.values], dtype=np.uint64)[column.codes]
+        else:
+            continue
+        total += _mixed(words ^ salt)
+    return _mixed(total ^ np.uint64(_text_word(f"seed {seed}")))
+
+
+def cut(keys: NDArray[np.generic]) -> Parts:
+    """Parts of rows in the order of their keys, at the shares; rows of equal keys stay together.
+
+    A group of equal keys goes where its middle lies. With three different keys or more, no part is empty.
+    """
+    different, group = np.unique(keys, return_inverse=True)
+    sizes = np.bincount(group)
+    middle = (np.cumsum(sizes) - sizes / 2) / len(keys)
+    part = np.searchsorted(np.cumsum(SHARES)[:2], middle, side="right").astype(np.int8)
+    part[0] = 0
+    if len(different) >= 3:
+        part[-1] = 2
+        if not (part == 1).any():
+            part[-2] = 1
+    elif len(different) == 2:
+        part[:] = (1, 0) if sizes[1] > sizes[0] else (0, 1)
+    cuts: Parts = part[group]
+    return cuts
+
+
+def by_hash(hashes: NDArray[np.uint64], target: Target) -> Parts:
+    """Parts by hash, within each class."""
+    if not target.kind.classifies:
+        return cut(hashes)
+    parts = np.zeros(len(hashes), dtype=np.int8)
+    for k in range(len(target.classes)):
+        members = np.flatnonzero(target.values == k)
+        if len(members):
+            parts[members] = cut(hashes[members])
+    return parts
+
+
+def by_column(name: str, array: pa.Array, rows: NDArray[np.int64]) -> tuple[Parts | None, list[Problem]]:
+    """Parts as a column names them."""
+    texts = label_texts(array)
+    part = np.array([_ALIASES.get(v.strip().lower(), -1) for v in texts.values], dtype=np.int8)
+    parts: Parts = part[texts.codes]
+    unknown = parts < 0
+    if unknown.any():
+        shown = listed([v for k, v in enumerate(texts.values) if part[k] < 0 and texts.counts[k]])
+        what = f"--split-column {quoted(name)} holds {shown} in {counted_rows(rows[unknown])}."
+        return None, [Problem(what=what, mend="Allowed: train, valid (or val, validation, dev), test.")]
+    return parts, []
+
+
+def by_time(name: str, array: pa.Array, rows: NDArray[np.int64]) -> tuple[Parts | None, list[Problem]]:
+    """The oldest rows train, the newest test; rows of one moment stay together."""
+    values, problem = moments(name, array, rows)
+    if values is None or problem is not None:
+        return None, [problem] if problem else []
+    if len(np.unique(values)) < 3:
+        what = f"--time-column {quoted(name)} has {count(len(np.unique(values)), 'different value')}; a split needs 3."
+        return None, [Problem(what=what, mend="Give the column of a finer time, or leave the option out.")]
+    return cut(values), []
+
+
+def check_parts(parts: Parts, target: Target, metric: Metric, warnings: list[str]) -> list[Problem]:
+    """What a split lacks: empty parts, classes that train does not have, parts in which the metric means nothing."""
+    empty = [name for k, name in enumerate(PARTS) if not (parts == k).any()]
+    if empty:
+        mend = "Every part needs rows: name all three in --split-column, or give rows that differ from each other."
+        return [Problem(what=f"No rows are left for {listed(empty)}.", mend=mend)]
+    if not target.kind.classifies:
+        return []
+    problems: list[Problem] = []
+    present = [set(np.unique(target.values[parts == k]).tolist()) - {-1} for k in range(3)]
+    mend = "Split otherwise, or give more rows of these classes."
+    for k in (1, 2):
+        unseen = sorted(present[k] - present[0])
+        if unseen:
+            names = listed([target.classes[int(c)] for c in unseen])
+            at = int(np.isin(target.values[parts == k], unseen).sum())
+            what = f"{PARTS[k]} has classes that train has not: {names} ({count(at, 'row')})."
+            problems.append(Problem(what=what, mend=mend))
+        elif len(present[k]) < 2 and metric.needs_both:
+            only = quoted(target.classes[int(next(iter(present[k])))])
+            problems.append(Problem(what=f"{PARTS[k]} has only the class {only}: no {metric.name} there.", mend=mend))
+        elif len(present[k]) < len(target.classes):
+            lacking = [c for j, c in enumerate(target.classes) if j not in present[k]]
+            warnings.append(f"{PARTS[k]} has no row of {listed(lacking)}.")
+    if len(present[0]) < 2:
+        problems.append(Problem(what="train has rows of only one class.", mend=mend))
+    return problems
