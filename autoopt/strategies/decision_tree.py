@@ -23,6 +23,7 @@ class DecisionTree(Model):
     name: ClassVar[str] = "decision_tree"
     stage: ClassVar[Stage] = "train"
     family: ClassVar[str | None] = "model"
+    artifact_kind: ClassVar[str] = "trees"
 
     max_leaf_nodes: int = whole(64, low=2, high=65536, log=True, help="leaves at most: bounds the artifact")
     min_samples_leaf: int = whole(5, low=1, high=1000, log=True, help="rows in a leaf at least")

@@ -23,6 +23,7 @@ class ExtraTrees(Model):
     name: ClassVar[str] = "extra_trees"
     stage: ClassVar[Stage] = "train"
     family: ClassVar[str | None] = "model"
+    artifact_kind: ClassVar[str] = "trees"
 
     n_trees: int = whole(100, low=1, high=2000, log=True, help="trees in the forest")
     max_leaf_nodes: int = whole(512, low=2, high=65536, log=True, help="leaves of a tree at most: bounds the artifact")

@@ -41,6 +41,7 @@ class LightGBM(Model):
     name: ClassVar[str] = "lightgbm"
     stage: ClassVar[Stage] = "train"
     family: ClassVar[str | None] = "model"
+    artifact_kind: ClassVar[str] = "trees"
 
     n_trees: int = whole(300, low=1, high=10000, log=True, help="rounds at most; each grows one tree a class")
     learning_rate: float = real(0.1, low=0.001, high=1.0, log=True, help="share of each tree's step that is taken")

@@ -41,6 +41,7 @@ class Linear(Model):
     name: ClassVar[str] = "linear"
     stage: ClassVar[Stage] = "train"
     family: ClassVar[str | None] = "model"
+    artifact_kind: ClassVar[str] = "linear"
 
     C: float = real(1.0, low=1e-6, high=1e6, log=True, help="inverse strength of the penalty")
     penalty: str = choice("l2", "l1", "elasticnet", help="what is penalised: squares, magnitudes, or half of each")

@@ -42,6 +42,7 @@ class LinearSVM(Model):
     name: ClassVar[str] = "linear_svm"
     stage: ClassVar[Stage] = "train"
     family: ClassVar[str | None] = "model"
+    artifact_kind: ClassVar[str] = "linear"
 
     C: float = real(0.1, low=1e-6, high=1e4, log=True, help="weight of the errors against the margin's width")
     max_iterations: int = whole(500, low=10, high=10000, log=True, help="iterations of the solver at most")

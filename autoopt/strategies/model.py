@@ -101,6 +101,9 @@ class Trained:
 class Model(Strategy):
     """An option of the `model` dimension."""
 
+    artifact_kind: ClassVar[str]
+    """`kind` of the artifacts that `train` leaves: what can be done with them after training hangs on it."""
+
     @abstractmethod
     def train(self, data: TrainingData, context: TrainingContext) -> Trained:
         """Fit on train, with valid for early stopping. Raises StageFailure when it cannot be done."""
