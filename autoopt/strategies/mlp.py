@@ -1,5 +1,6 @@
 """A residual multilayer perceptron for tables, with embeddings of categories."""
 
+import math
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -28,7 +29,7 @@ _SPREAD_AS_IT_IS = (0.25, 4.0)
 
 def embedding_width(cardinality: int, scale: float = 1.0) -> int:
     """Numbers per code: min(50, 1.6 x cardinality^0.56), the rule of fast.ai, times `scale`; at least 1."""
-    usual = min(50, round(1.6 * float(cardinality) ** 0.56))
+    usual = min(50, round(1.6 * math.pow(cardinality, 0.56)))
     return max(1, round(usual * scale))
 
 
@@ -68,6 +69,7 @@ class MLP(Model):
     name: ClassVar[str] = "mlp"
     stage: ClassVar[Stage] = "train"
     family: ClassVar[str | None] = "model"
+    artifact_kind: ClassVar[str] = "network"
     field_when: ClassVar = {"embedding_scale": {"encode": ("embed",)}}
 
     width: int = whole(256, low=16, high=1024, log=True, help="units of each layer, rounded to a multiple of 8")
@@ -115,7 +117,7 @@ class MLP(Model):
                 FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
             ) from error
         note = f"best weights: epoch {best.epoch} of at most {self.epochs}"
-        return Trained(artifact=network.artifact(), valid_scores=scores.double().cpu().numpy(), notes=(note,))
+        return Trained(artifact=network.artifact(), valid_scores=scores.cpu().double().numpy(), notes=(note,))
 
     def untrained(self, data: TrainingData, context: TrainingContext) -> Artifact | None:
         import torch
@@ -181,7 +183,7 @@ def _judge(data: TrainingData, device: "torch.device") -> "Judge":
         card = metric("log_loss" if facts.kind.classifies else "rmse")
 
     def value(scores: "torch.Tensor") -> float:
-        return score(card.name, facts, data.valid_target, scores.double().cpu().numpy())
+        return score(card.name, facts, data.valid_target, scores.cpu().double().numpy())
 
     numbers, codes = _tensors(data.valid, device)
     return Judge(numbers=numbers, codes=codes, score=value, greater_is_better=card.greater_is_better)

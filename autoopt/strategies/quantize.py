@@ -20,6 +20,7 @@ from autoopt.values import FailureReason
 
 PRODUCTS = ("Gemm", "MatMul")
 CALIBRATION_BATCH_ROWS = 256
+WIDE_COLUMN = 4.0
 
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "network": ("none", "dynamic_int8", "static_int8"),
@@ -45,7 +46,8 @@ class Quantize(Strategy):
     * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows.
 
     Weights take a quarter of the bytes. Wide networks (from about 256 units) get faster; of small ones the conversions
-    cost more than the products save: measure. Scores, skips and embeddings stay float (Jacob et al. 2018).
+    cost more than the products save, so measure. Scores, skips and embeddings stay float (Jacob et al. 2018). On
+    processors without VNNI, sums of uint8 x int8 may saturate: the export's parity check tells.
     calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by.
     """
 
@@ -87,12 +89,16 @@ def spread_rows(features: Features, count: int) -> Features:
 
 
 def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
-    """Products with int8 weights, one scale per output column; ranges of their inputs are found at run time."""
+    """Products with int8 weights; ranges of their inputs are found at run time, over the whole batch."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
     with _prepared(model) as (source, target):
         quantize_dynamic(
-            source, target, op_types_to_quantize=list(PRODUCTS), per_channel=True, weight_type=QuantType.QInt8
+            source,
+            target,
+            op_types_to_quantize=list(PRODUCTS),
+            per_channel=columns_differ(model),
+            weight_type=QuantType.QInt8,
         )
         return _loaded(target, model)
 
@@ -113,13 +119,28 @@ def static_int8(model: onnx.ModelProto, calibration: Features) -> onnx.ModelProt
             _reader(model, calibration),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(PRODUCTS),
-            per_channel=True,
+            per_channel=columns_differ(model),
             activation_type=QuantType.QUInt8,
             weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
+            calibrate_method=CalibrationMethod.MinMax,  # entropy and percentiles gained nothing on networks like ours
             extra_options={"OpTypesToExcludeOutputQuantization": list(PRODUCTS)},
         )
         return _loaded(target, model)
+
+
+def columns_differ(model: onnx.ModelProto) -> bool:
+    """Whether some matrix needs a scale for each output column: its widest column is far wider than most.
+
+    One scale for a whole matrix is 3 % smaller and 10 to 15 % faster at batch 1, and as good unless a few columns
+    claim the range: at 4 times the median width, the others have lost two of their eight bits.
+    """
+    matrices = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input[1:2]}
+    for initializer in model.graph.initializer:
+        if initializer.name in matrices:
+            widths = np.abs(onnx.numpy_helper.to_array(initializer)).max(axis=0)
+            if widths.max() > WIDE_COLUMN * np.median(widths):
+                return True
+    return False
 
 
 @contextmanager

@@ -126,7 +126,7 @@ def fit(network: ResidualMLP, rows: Rows, judge: Judge, plan: Plan, report: Step
 
     for epoch in range(1, plan.epochs + 1):
         started, seen = time.perf_counter(), 0
-        total = torch.zeros((), dtype=torch.float64, device=device)
+        total = torch.zeros((), device=device)
         network.train()
         for batch in plan.batch_size.batches(torch.randperm(len(rows), generator=shuffle).to(device)):
             rate = set_rate(optimizer, pace.rate(step))
