@@ -176,3 +176,15 @@ def _study(
         with experimental_is_fine():
             study.set_metric_names(names)
     return OptunaTrials(study, storage, space)
+
+
+def forget(storage_url: str, study_name: str) -> None:
+    """See autoopt.search.forget_study."""
+    with _database_errors(), quiet():
+        database = _open(storage_url)
+        try:
+            with contextlib.suppress(KeyError):
+                database.delete_study(database.get_study_id_from_name(study_name))
+        finally:
+            database.remove_session()
+            database.engine.dispose()

@@ -13,38 +13,52 @@ from autoopt.space.recipe import Recipe
 from autoopt.space.space import Space
 from autoopt.space.values_in import allowed_text, typed_text
 
-ReasonFor = Callable[[str, Value], str | None]
-"""Why a value of a field cannot be used here, in a user's words; None where it can."""
+ReasonFor = Callable[[str, Value | None], str | None]
+"""Why a value of a field cannot be used here, in a user's words; for the value None: why none of it means anything."""
 
 
 def restrict(space: Space, reason_for: ReasonFor) -> Space:
-    """Without the choices that do not apply; what went and why is in `dropped`.
+    """Without what does not apply; what went and why is in `dropped`.
 
-    A range is asked about by its low end, and goes as a whole. Portfolio recipes that are no longer in the space go.
-    Raises SpaceError naming every dimension that is left without a choice.
+    A field that means nothing here goes as a whole (no category column: no encode), else the choices that cannot be
+    used go. Portfolio recipes do without the former, and go with the latter. Raises SpaceError naming every dimension
+    that is left without a choice.
     """
     kept: list[Dimension] = []
-    dropped = list(space.dropped)
+    dropped = dict.fromkeys(space.dropped)
     problems: list[Problem] = []
     for dimension in space.dimensions:
         reachable = cleaned([*kept, dimension])
+        whole = reason_for(dimension.name, None)
         if len(reachable) == len(kept):  # it hangs on a choice that went
             continue
+        if whole is not None:
+            dropped[dimension.name, whole] = None
+            continue
         domain = dimension.domain
-        asked = domain.values if isinstance(domain, Choice) else (domain.low,)
-        reasons = {value: reason for value in asked if (reason := reason_for(dimension.name, value)) is not None}
-        dropped.extend(
-            (f"{dimension.name}={v}", r) for v, r in reasons.items() if (f"{dimension.name}={v}", r) not in dropped
-        )
+        asked = domain.values if isinstance(domain, Choice) else ()
+        reasons = {value: why for value in asked if (why := reason_for(dimension.name, value)) is not None}
+        dropped |= {(f"{dimension.name}={value}", why): None for value, why in reasons.items()}
         left = tuple(v for v in asked if v not in reasons)
-        if not left:
+        if asked and not left:
             problems.append(_nothing_left(dimension, reasons))
             left = asked  # so that what hangs on it is checked too
-        kept.append(replace(reachable[-1], domain=Choice(values=left) if isinstance(domain, Choice) else domain))
+        kept.append(replace(reachable[-1], domain=Choice(values=left) if left else domain))
     if problems:
         raise SpaceError(problems)
     narrowed = Space(name=space.name, dimensions=cleaned(kept), dropped=tuple(dropped))
-    return replace(narrowed, portfolio=tuple(r for r in space.portfolio if narrowed.contains(r)))
+    return replace(narrowed, portfolio=_without_inactive(narrowed, space.portfolio))
+
+
+def _without_inactive(space: Space, portfolio: Iterable[Recipe]) -> tuple[Recipe, ...]:
+    """Recipes less the fields that are no longer in the space; those whose remaining values are not in it go."""
+    found: list[Recipe] = []
+    for recipe in portfolio:
+        known = {d.name for d in space.dimensions}
+        fitted = Recipe({name: value for name, value in recipe.items() if name in known})
+        if space.contains(fitted) and fitted not in found:
+            found.append(fitted)
+    return tuple(found)
 
 
 def _nothing_left(dimension: Dimension, reasons: Mapping[Value, str]) -> Problem:

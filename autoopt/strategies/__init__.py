@@ -1,0 +1,127 @@
+"""The catalogue: every strategy that autoopt knows. Adding one costs its file, and a line here.
+
+The order of the export list is the order of the catalogue: after `model`, a recipe is decided from the data to the
+deployed graph, and a strategy's conditions name earlier ones only.
+"""
+
+import inspect
+from collections.abc import Callable, Mapping
+from functools import cache
+
+from autoopt.space.catalogue import Catalogue, Declaration
+from autoopt.space.domains import Choice, Value
+from autoopt.space.recipe import Recipe
+from autoopt.strategies.base import Strategy
+from autoopt.strategies.batch_size import BatchSize
+from autoopt.strategies.decision_tree import DecisionTree
+from autoopt.strategies.encode import Encode
+from autoopt.strategies.extra_trees import ExtraTrees
+from autoopt.strategies.impute import Impute
+from autoopt.strategies.lightgbm import LightGBM
+from autoopt.strategies.linear import Linear
+from autoopt.strategies.linear_artifact import LinearArtifact
+from autoopt.strategies.linear_svm import LinearSVM
+from autoopt.strategies.mlp import MLP
+from autoopt.strategies.model import Artifact, Model
+from autoopt.strategies.network import NetworkArtifact
+from autoopt.strategies.optimizer import Optimizer
+from autoopt.strategies.precision import Precision
+from autoopt.strategies.quantize import Quantize, twin_choice
+from autoopt.strategies.random_forest import RandomForest
+from autoopt.strategies.reduce import Reduce
+from autoopt.strategies.scale import Scale
+from autoopt.strategies.schedule import Schedule
+from autoopt.strategies.trees import TreesArtifact
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Slot
+
+__all__ = [  # noqa: RUF022 - the order of decisions, not of letters
+    "Impute",
+    "Scale",
+    "Encode",
+    "Reduce",
+    "LightGBM",
+    "RandomForest",
+    "ExtraTrees",
+    "DecisionTree",
+    "Linear",
+    "LinearSVM",
+    "MLP",
+    "BatchSize",
+    "Optimizer",
+    "Schedule",
+    "Precision",
+    "Quantize",
+    "STRATEGIES",
+    "applies_reason",
+    "artifacts",
+    "catalogue",
+    "models",
+    "twin_values",
+]
+
+MODEL = "model"
+"""The family's dimension that everything else hangs on."""
+
+
+def _exported(name: str) -> object:
+    return globals().get(name)
+
+
+STRATEGIES: tuple[type[Strategy], ...] = tuple(
+    found
+    for found in map(_exported, __all__)
+    if isinstance(found, type) and issubclass(found, Strategy) and not inspect.isabstract(found)
+)
+"""Every strategy, in the order of the export list."""
+
+
+def models() -> Mapping[str, type[Model]]:
+    """The options of the `model` dimension, by name."""
+    return {s.name: s for s in STRATEGIES if issubclass(s, Model)}
+
+
+def artifacts() -> Mapping[str, type[Artifact]]:
+    """The kinds of artifact that models leave, by the name under which a store entry holds them."""
+    return {a.kind: a for a in (TreesArtifact, LinearArtifact, NetworkArtifact)}
+
+
+@cache
+def catalogue() -> Catalogue:
+    """What a space may name: the model's dimension, then every strategy's fields."""
+    names = tuple(models())
+    model = Declaration(
+        name=MODEL,
+        domain=Choice(values=names),
+        default=names[0],
+        strategy=MODEL,
+        stage="train",
+        summary="what learns",
+        required=True,
+    )
+    return Catalogue([model, *(d for strategy in STRATEGIES for d in strategy.declarations())])
+
+
+def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None], str | None]:
+    """Why a value of a field cannot be used for this task on this slot, for `restrict`; None where it can.
+
+    For the value None: why the field means nothing here at all, such as `encode` without a category column.
+    """
+    members = models()
+    owners = {d.name: s for s in STRATEGIES for d in s.declarations()}
+
+    def reason(name: str, value: Value | None) -> str | None:
+        if name == MODEL:
+            return members[str(value)].applies(task, slot) if value is not None else None
+        strategy = owners[name]
+        whole = strategy.applies(task, slot)
+        if whole is not None or value is None or name != strategy.name:
+            return whole
+        return strategy.value_applies(value, task, slot)
+
+    return reason
+
+
+def twin_values(recipe: Recipe) -> tuple[str, ...]:
+    """Values of `quantize` that make the quantized twin of this recipe's model, best first; none for linear models."""
+    return twin_choice(models()[str(recipe[MODEL])].artifact_kind)
