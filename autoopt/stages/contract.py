@@ -2,13 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 from autoopt.values import Measurement
 
 EVALUATE_ENTRY = "autoopt.stages.worker:evaluate"
 REMEASURE_ENTRY = "autoopt.stages.worker:remeasure"
 VERIFY_ENTRY = "autoopt.stages.worker:verify"
+
+
+class Reporter(Protocol):
+    """What an entry point tells its progress by; the executors' has the same shape."""
+
+    def __call__(self, stage: str, *, step: int | None = None, values: Mapping[str, float] | None = None) -> None: ...
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -73,11 +73,14 @@ def _ready(model: onnx.ModelProto) -> onnx.ModelProto:
 
 
 def _align_opsets(first: onnx.ModelProto, second: onnx.ModelProto) -> None:
-    """Both models import every domain that either does, at the newer of the two versions."""
-    versions: dict[str, int] = {"": OPSET}
+    """Both models import the same versions: where they differ, the model's.
+
+    The text operators of preprocessing are the same in every version of `ai.onnx.ml` that we write, while of the two
+    tree operators one came with version 5 and the other left with it. The check of the joined graph has the last word.
+    """
+    versions: dict[str, int] = {}
     for entry in (*first.opset_import, *second.opset_import):
-        domain = "" if entry.domain in _DEFAULT_DOMAINS else entry.domain
-        versions[domain] = max(versions.get(domain, 0), entry.version)
+        versions["" if entry.domain in _DEFAULT_DOMAINS else entry.domain] = entry.version
     for model in (first, second):
         used = {n.domain for n in model.graph.node} | {f.domain for f in model.functions}
         del model.opset_import[:]

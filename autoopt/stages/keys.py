@@ -53,7 +53,9 @@ def stage_keys(catalogue: Catalogue, recipe: Recipe, *, fingerprint: str, seed: 
 
     `seed` is the study's and `device` the kind that trains ('cpu', 'cuda'): both change what a training leaves.
     """
-    prepare = _key(catalogue, recipe, PREPARE, {"task": fingerprint})
+    # A slot that no strategy declares could mean anything, so it counts from the first stage on.
+    unknown = {name: recipe[name] for name in recipe if name not in catalogue.declarations}
+    prepare = _key(catalogue, recipe, PREPARE, {"task": fingerprint, "unknown": unknown})
     train = _key(catalogue, recipe, TRAIN, {"parent": prepare, "seed": seed, "device": device})
     deploy = _key(catalogue, recipe, DEPLOY, {"parent": train})
     return StageKeys(prepare=prepare, train=train, deploy=deploy)

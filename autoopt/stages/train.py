@@ -5,7 +5,7 @@ import resource
 import sys
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -19,7 +19,6 @@ from autoopt.values import FailureReason
 
 INFO = "trained.json"
 VALID_SCORES = "valid_scores.npy"
-ARTIFACT = "artifact"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -30,7 +29,7 @@ class TrainedInfo:
     train_s: float
     peak_memory_bytes: int  # largest resident set of the process that trained
     notes: tuple[str, ...]
-    best_step: int | None  # last step that the training reported; None when it reported none
+    last_step: int | None  # that the training reported; None when it reported none
 
 
 def train(model: Model, data: TrainingData, context: TrainingContext, folder: Path) -> None:
@@ -38,8 +37,14 @@ def train(model: Model, data: TrainingData, context: TrainingContext, folder: Pa
 
     Raises StageFailure: NOT_FINITE for predictions that are NaN or infinite, whatever the model itself finds else.
     """
+    steps: list[int] = []
+
+    def report(step: int, values: dict[str, float]) -> None:
+        steps[:] = [step]
+        context.report(step, values)
+
     began = time.monotonic()
-    trained = model.train(data, context)
+    trained = model.train(data, replace(context, report=report))
     train_s = time.monotonic() - began
     expected = (data.valid.rows, max(len(data.facts.classes), 1))
     if trained.valid_scores.shape != expected:
@@ -53,7 +58,7 @@ def train(model: Model, data: TrainingData, context: TrainingContext, folder: Pa
         train_s=train_s,
         peak_memory_bytes=peak_memory_bytes(),
         notes=trained.notes,
-        best_step=None,
+        last_step=steps[0] if steps else None,
     )
     write_json(folder / INFO, asdict(info))
 

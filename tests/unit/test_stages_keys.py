@@ -40,8 +40,10 @@ def test_a_slot_changes_its_own_stage_and_those_after_it(slot: str, changed: set
     assert {s for s in ("prepare", "train", "deploy") if getattr(before, s) != getattr(after, s)} == changed
 
 
-def test_a_slot_of_no_stage_changes_nothing() -> None:
-    assert _keys(RECIPE.replace({"unrelated": "b"})) == _keys()
+def test_a_slot_that_nobody_declares_counts_from_the_first_stage_on() -> None:
+    before, after = _keys(), _keys(RECIPE.replace({"unknown": "b"}))
+    assert before.prepare != after.prepare
+    assert before.deploy != after.deploy
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,111 @@
+"""Deploy: one file from raw columns to scores, reloaded and compared with the trained model before it counts."""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from autoopt import __version__
+from autoopt.errors import StageFailure
+from autoopt.files import StoreEntry, write_bytes, write_json
+from autoopt.runtime import Session
+from autoopt.stages.join import join, pipeline_metadata
+from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
+from autoopt.stages.rows import batches
+from autoopt.strategies.model import Artifact, Features
+from autoopt.strategies.preprocess import Rows, Target
+from autoopt.strategies.quantize import Quantize
+from autoopt.task.facts import TaskFacts
+from autoopt.task.scoring import score
+from autoopt.values import FailureReason
+
+GRAPH = "model.onnx"
+INFO = "deployed.json"
+VALID_SCORES = "valid_scores.npy"
+LOSSLESS = ("none", "compact")
+"""Forms of `quantize` that promise the trained model's own predictions; of the others, the quality is measured."""
+_SCORING_ROWS = 4096
+"""Rows of one call when a whole part is scored: enough to be fast, few enough to fit in memory."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class DeployedInfo:
+    """What is kept of a deployed graph beside its file. The training's figures are copied: they outlive its entry."""
+
+    quantize: str
+    train_s: float
+    peak_memory_bytes: int
+    notes: tuple[str, ...]
+    parity: Mapping[str, Any]  # Parity.to_json() against the trained model on valid
+
+
+def whole_graph(
+    facts: TaskFacts, prepare: onnx.ModelProto, artifact: Artifact, quantize: Quantize, calibration: Features
+) -> bytes:
+    """The bytes of the file to deploy: the same ones each time. Raises StageFailure when there can be no such graph."""
+    model = quantize.apply(artifact, calibration)
+    try:
+        joined = join(prepare, model, pipeline_metadata(facts, __version__))
+    except onnx.checker.ValidationError as error:
+        message = f"The graph of the whole pipeline is not valid ONNX: {str(error).splitlines()[0]}."
+        raise StageFailure(FailureReason.ERROR, message) from error
+    content: bytes = joined.SerializeToString(deterministic=True)
+    return content
+
+
+def score_rows(session: Session, facts: TaskFacts, part: Rows) -> NDArray[np.float32]:
+    """Scores (rows, classes) or (rows, 1) of a whole part by a loaded graph."""
+    found = [session.run(feed) for feed in batches(facts, part, _SCORING_ROWS)]
+    return np.concatenate(found) if found else np.zeros((0, max(len(facts.classes), 1)), dtype=np.float32)
+
+
+def deploy(
+    content: bytes,
+    facts: TaskFacts,
+    valid: Rows,
+    trained_scores: NDArray[np.float64],
+    quantize: str,
+    folder: Path,
+) -> Parity:
+    """Write `model.onnx` and `valid_scores.npy`: the reloaded file's predictions on raw valid rows.
+
+    Raises StageFailure: PARITY when a lossless form gives other predictions than the trained model, NOT_FINITE.
+    """
+    write_bytes(folder / GRAPH, content)
+    scores = score_rows(Session(folder / GRAPH), facts, valid)
+    parity = compare_scores(facts, trained_scores, scores)
+    if quantize in LOSSLESS:
+        require_scores_parity(parity)
+    np.save(folder / VALID_SCORES, scores)
+    return parity
+
+
+def quality(facts: TaskFacts, target: Target, scores: NDArray[Any]) -> float:
+    """The task's metric. Raises StageFailure(NOT_FINITE) where it is undefined or the scores are not finite."""
+    value = score(facts.metric, facts, target, scores)
+    if not np.isfinite(value):
+        message = f"{facts.metric} is undefined for these predictions (it came out as {value})."
+        raise StageFailure(FailureReason.NOT_FINITE, message)
+    return value
+
+
+def save_info(info: DeployedInfo, folder: Path) -> None:
+    """Write `deployed.json`."""
+    write_json(folder / INFO, asdict(info))
+
+
+def load_info(entry: StoreEntry) -> DeployedInfo:
+    """`deployed.json` of an entry."""
+    raw = json.loads((entry.path / INFO).read_text())
+    return DeployedInfo(**{**raw, "notes": tuple(raw["notes"])})
+
+
+def load_valid_scores(entry: StoreEntry) -> NDArray[np.float32]:
+    """The deployed file's predictions on valid."""
+    scores: NDArray[np.float32] = np.load(entry.path / VALID_SCORES, allow_pickle=False)
+    return scores

@@ -1,0 +1,159 @@
+"""One recipe's way through prepare → train → deploy, each result taken from the store where it is there."""
+
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import final
+
+from autoopt.errors import BundleError, StageFailure
+from autoopt.files import Store, StoreEntry, derived_seed
+from autoopt.space.recipe import Recipe
+from autoopt.stages import deploy as deploying
+from autoopt.stages import prepare as preparing
+from autoopt.stages import train as training
+from autoopt.stages.contract import Reporter, StageRun
+from autoopt.stages.keys import DEPLOY, PREPARE, TRAIN, stage_keys
+from autoopt.stages.lookup import artifacts, catalogue, models
+from autoopt.strategies.model import Artifact, Model, TrainingContext, TrainingData
+from autoopt.strategies.quantize import Quantize
+from autoopt.task.snapshot import Snapshot
+from autoopt.values import FailureReason, Slot
+
+
+@final
+class Flow:
+    """The stages of one recipe. Each method gives a finished entry of the store, made now or long ago.
+
+    `runs` tells, in order, which stages were looked up or made and what that cost. Every method raises StageFailure
+    when the candidate cannot be built.
+    """
+
+    def __init__(
+        self, *, snapshot: Snapshot, store: Store, recipe: Recipe, seed: int, slot: Slot, report: Reporter
+    ) -> None:
+        self.snapshot = snapshot
+        self.facts = snapshot.facts
+        self.store = store
+        self.recipe = recipe
+        self.keys = stage_keys(catalogue(), recipe, fingerprint=self.facts.fingerprint, seed=seed, device=slot.device)
+        self.quantize = Quantize.from_recipe(recipe)
+        self.runs: list[StageRun] = []
+        self._seed = seed
+        self._slot = slot
+        self.report = report
+        self._entries: dict[str, StoreEntry] = {}
+
+    def prepared(self) -> StoreEntry:
+        """Preprocessing graph and the features of train and valid."""
+        return self._entry(PREPARE, self.keys.prepare, self._prepare)
+
+    def trained(self) -> StoreEntry:
+        """The trained model as arrays and its predictions on valid."""
+        return self._entry(TRAIN, self.keys.train, self._train, needs=(self.prepared,))
+
+    def deployed(self) -> StoreEntry:
+        """The whole pipeline as one file. A hit here needs neither of its parents, which may have been collected."""
+        return self._entry(DEPLOY, self.keys.deploy, self._deploy, needs=(self.prepared, self.trained))
+
+    def is_trained(self) -> bool:
+        """Whether the training, or all that follows it, is in the store."""
+        pairs = ((DEPLOY, self.keys.deploy), (TRAIN, self.keys.train))
+        return any(self.store.find(stage, key, verify=False) is not None for stage, key in pairs)
+
+    def untrained_graph(self) -> bytes | None:
+        """The file that would be deployed, with random weights; None where its size hangs on the training."""
+        self.prepared()
+        artifact = self._model().untrained(self._data(), self._context())
+        return None if artifact is None else self._whole_graph(artifact)
+
+    def _entry(
+        self,
+        stage: str,
+        key: str,
+        make: Callable[[Path], None],
+        needs: tuple[Callable[[], StoreEntry], ...] = (),
+    ) -> StoreEntry:
+        if stage in self._entries:
+            return self._entries[stage]
+        self.report(stage)
+        began = time.monotonic()
+        entry = self.store.find(stage, key)
+        hit = entry is not None
+        if entry is None:
+            for parent in needs:
+                parent()
+            began = time.monotonic()
+            with self.store.make(stage, key) as folder:
+                make(folder)
+            entry = self.store.find(stage, key, verify=False)
+        if entry is None:
+            message = f"The result of stage {stage} vanished from the store right after it was written."
+            raise StageFailure(FailureReason.CRASHED, message)
+        seconds = time.monotonic() - began
+        self.runs.append(StageRun(name=stage, key=key, hit=hit, seconds=seconds, size_bytes=entry.size_bytes))
+        self._entries[stage] = entry
+        return entry
+
+    def _prepare(self, folder: Path) -> None:
+        train, valid = self.snapshot.part("train"), self.snapshot.part("valid")
+        seed = derived_seed(self.keys.prepare)
+        preparing.prepare(self.facts, train, valid, self.recipe, seed, folder)
+
+    def _train(self, folder: Path) -> None:
+        training.train(self._model(), self._data(), self._context(), folder)
+
+    def _deploy(self, folder: Path) -> None:
+        trained = self.trained()
+        content = self._whole_graph(self.artifact())
+        scores = training.load_valid_scores(trained)
+        try:
+            parity = deploying.deploy(
+                content, self.facts, self.snapshot.part("valid"), scores, self.quantize.form, folder
+            )
+        except BundleError as error:
+            raise StageFailure(FailureReason.ERROR, f"The deployed graph does not run: {error}") from error
+        info = training.load_info(trained)
+        deploying.save_info(
+            deploying.DeployedInfo(
+                quantize=self.quantize.form,
+                train_s=info.train_s,
+                peak_memory_bytes=info.peak_memory_bytes,
+                notes=info.notes,
+                parity=parity.to_json(),
+            ),
+            folder,
+        )
+
+    def artifact(self) -> Artifact:
+        """The trained model, reloaded from its arrays."""
+        entry = self.trained()
+        return artifacts()[training.load_info(entry).kind].load(entry.path)
+
+    def _whole_graph(self, artifact: Artifact) -> bytes:
+        entry = self.prepared()
+        calibration = preparing.load_features(entry, "train")
+        return deploying.whole_graph(self.facts, preparing.load_graph(entry), artifact, self.quantize, calibration)
+
+    def _model(self) -> Model:
+        known, name = models(), str(self.recipe.get("model", ""))
+        if name not in known:
+            message = f"The recipe's model {name!r} is none that this version knows ({', '.join(known)})."
+            raise StageFailure(FailureReason.ERROR, message)
+        return known[name].from_recipe(self.recipe)
+
+    def _data(self) -> TrainingData:
+        entry = self.prepared()
+        return TrainingData(
+            facts=self.facts,
+            train=preparing.load_features(entry, "train"),
+            train_target=self.snapshot.part("train").target,
+            valid=preparing.load_features(entry, "valid"),
+            valid_target=self.snapshot.part("valid").target,
+        )
+
+    def _context(self) -> TrainingContext:
+        def report(step: int, values: dict[str, float]) -> None:
+            self.report(TRAIN, step=step, values=values)
+
+        seed = derived_seed(self._seed, self.keys.train)
+        return TrainingContext(recipe=self.recipe, slot=self._slot, seed=seed, report=report)

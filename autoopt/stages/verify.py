@@ -1,0 +1,187 @@
+"""Verify a pick and its twin: reload, compare, measure side by side, and look at the test split, once for each."""
+
+import math
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoopt.errors import BundleError, StageFailure
+from autoopt.files import Store, derived_seed
+from autoopt.runtime import Session
+from autoopt.space.recipe import Recipe
+from autoopt.stages import deploy, train
+from autoopt.stages.baseline import baseline_quality
+from autoopt.stages.contract import Reporter, VerifiedArtifact, VerifyJob, VerifyResult
+from autoopt.stages.flow import Flow
+from autoopt.stages.judge import judge_twin, relative_loss
+from autoopt.stages.measure import Timed, Timing, time_graphs
+from autoopt.stages.parity import compare_scores
+from autoopt.stages.rows import RawRows
+from autoopt.strategies.preprocess import Target, graph_feed
+from autoopt.task.facts import TaskFacts
+from autoopt.task.scoring import bootstrap_interval, score
+from autoopt.task.snapshot import Part, Snapshot
+from autoopt.values import FailureReason, Measurement, Slot
+
+FLOAT = "float"
+QUANTIZED = "quantized"
+SAMPLE_ROWS = 20
+_SINGLE_SHARE = 0.6
+
+
+def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, report: Reporter) -> VerifyResult:
+    """Both artifacts of an export. Raises StageFailure without a float one; a twin that fails is told as a reason."""
+
+    def flow(recipe: Mapping[str, Any]) -> Flow:
+        return Flow(snapshot=snapshot, store=store, recipe=Recipe(recipe), seed=job.seed, slot=slot, report=report)
+
+    original = flow(job.float_recipe)
+    original.deployed()
+    weights = train.weights(original.trained())
+    twin, twin_reason = _twin(None if job.twin_recipe is None else flow(job.twin_recipe))
+    report("verify")
+    pair = {FLOAT: original} | ({QUANTIZED: twin} if twin is not None else {})
+    check = _Check(snapshot, job, pair)
+    report("verify")
+    verified = {role: check.verified(role) for role in pair}
+    report("verify")
+    if twin is not None:
+        twin_reason = judge_twin(snapshot.facts, verified[FLOAT], verified[QUANTIZED], job.tolerance)
+    return VerifyResult(
+        float_artifact=verified[FLOAT],
+        twin=verified.get(QUANTIZED),
+        twin_reason=twin_reason,
+        weights=weights,
+        sample=check.sample(),
+        baseline=check.baseline(),
+        notes=check.notes(),
+    )
+
+
+def _twin(flow: Flow | None) -> tuple[Flow | None, str]:
+    """The twin, built; or None and why there is none."""
+    if flow is None:
+        return None, "There is no quantized twin: no form of quantization applies to this model."
+    try:
+        flow.deployed()
+    except StageFailure as error:
+        return None, f"There is no quantized twin: {error}"
+    return flow, ""
+
+
+class _Check:
+    """What is found out about the artifacts of one export. The only place that opens the test part."""
+
+    def __init__(self, snapshot: Snapshot, job: VerifyJob, pair: Mapping[str, Flow]) -> None:
+        self._facts = snapshot.facts
+        self._job = job
+        self._pair = pair
+        self._valid = snapshot.part("valid")
+        self._test = snapshot.part("test") if job.look_at_test and snapshot.facts.rows.get("test") else None
+        self._train_target: Target = snapshot.part("train").target
+        self._content = {role: (f.deployed().path / deploy.GRAPH).read_bytes() for role, f in pair.items()}
+        self._sessions = _loaded(self._content)
+        self._valid_scores = {role: self._scores(role, self._valid) for role in pair}
+        self._timing = self._timed()
+
+    def verified(self, role: str) -> VerifiedArtifact:
+        """One artifact with all that was found out about it."""
+        flow = self._pair[role]
+        entry = flow.deployed()
+        return VerifiedArtifact(
+            role=role,
+            artifact_key=entry.key,
+            file=str((entry.path / deploy.GRAPH).absolute()),
+            sha256=entry.sha256[deploy.GRAPH],
+            size_bytes=len(self._content[role]),
+            recipe=flow.recipe.to_json(),
+            valid=self._quality(self._valid, self._valid_scores[role]),
+            test=None if self._test is None else self._test_quality(role, self._test),
+            latency=latency_json(self._timing.graphs[role], alone=self._timing.alone),
+            parity=self._parity(role),
+        )
+
+    def sample(self) -> dict[str, Any]:
+        """A few raw valid rows with every artifact's scores, so that a bundle can be checked anywhere."""
+        rows = len(self._valid.target)
+        index = np.unique(np.linspace(0, rows - 1, num=min(SAMPLE_ROWS, rows)).round().astype(np.int64))
+        chosen = RawRows(numbers=self._valid.numbers[index], categories=self._valid.categories[index])
+        feed = graph_feed(self._facts, chosen)
+        scores = {role: session.run(feed).astype(float).tolist() for role, session in self._sessions.items()}
+        return {"columns": raw_columns(self._facts, chosen), **scores}
+
+    def baseline(self) -> dict[str, float]:
+        """Quality of a guess that looks at no column; a part where the metric is undefined is left out."""
+        parts = {"valid": self._valid} | ({"test": self._test} if self._test is not None else {})
+        found = {n: baseline_quality(self._facts, self._train_target, p.target) for n, p in parts.items()}
+        return {name: value for name, value in found.items() if math.isfinite(value)}
+
+    def notes(self) -> tuple[str, ...]:
+        """What a reader of the figures has to know."""
+        return () if self._timing.alone else ("latencies were taken while another process was measuring",)
+
+    def _timed(self) -> Timing:
+        single_s = _SINGLE_SHARE * self._job.seconds
+        batch_s = self._job.seconds - single_s
+        return time_graphs(self._facts, self._valid, self._content, single_s=single_s, batch_s=batch_s)
+
+    def _scores(self, role: str, part: Part) -> NDArray[np.float32]:
+        try:
+            return deploy.score_rows(self._sessions[role], self._facts, part)
+        except BundleError as error:
+            raise StageFailure(FailureReason.ERROR, f"The {role} graph does not run: {error}") from error
+
+    def _test_quality(self, role: str, test: Part) -> Measurement | None:
+        """The one look at the test split. None where the metric is undefined on it (ROC AUC of one class)."""
+        measured = self._quality(test, self._scores(role, test))
+        return measured if math.isfinite(measured.value) else None
+
+    def _quality(self, part: Part, scores: NDArray[np.float32]) -> Measurement:
+        value = score(self._facts.metric, self._facts, part.target, scores)
+        if not math.isfinite(value):
+            return Measurement(value=value)
+        seed = derived_seed(self._job.seed, "bootstrap")
+        low, high = bootstrap_interval(self._facts.metric, self._facts, part.target, scores, seed=seed)
+        return Measurement(value=value, low=low, high=high)
+
+    def _parity(self, role: str) -> dict[str, Any]:
+        """Against the trained object itself. A lossless form is held to its scores, another one to its quality."""
+        flow = self._pair[role]
+        trained = train.load_valid_scores(flow.trained())
+        parity = compare_scores(self._facts, trained, self._valid_scores[role]).to_json()
+        if flow.quantize.form in deploy.LOSSLESS:
+            return {**parity, "gate": "scores"}
+        target = self._valid.target
+        of_trained = score(self._facts.metric, self._facts, target, trained)
+        found = score(self._facts.metric, self._facts, target, self._valid_scores[role])
+        holds = relative_loss(self._facts, of_trained, found) <= self._job.tolerance
+        return {**parity, "gate": "quality", "tolerance": self._job.tolerance, "holds": bool(holds)}
+
+
+def latency_json(timed: Timed, *, alone: bool) -> dict[str, Any]:
+    """Latencies as a manifest has them."""
+    return {
+        "batch_1": timed.single.to_json(),
+        "batch_256": timed.batch.to_json(),
+        "threads": 1,
+        "alone": alone,
+    }
+
+
+def raw_columns(facts: TaskFacts, rows: RawRows) -> dict[str, list[Any]]:
+    """Rows by column as JSON: missing numbers None, missing texts ''."""
+    numbers = {
+        name: [None if math.isnan(v) else float(v) for v in rows.numbers[:, j]]
+        for j, name in enumerate(facts.number_columns)
+    }
+    texts = {name: [str(v) for v in rows.categories[:, j]] for j, name in enumerate(facts.category_columns)}
+    return {**numbers, **texts}
+
+
+def _loaded(content: Mapping[str, bytes]) -> dict[str, Session]:
+    try:
+        return {role: Session(graph) for role, graph in content.items()}
+    except BundleError as error:
+        raise StageFailure(FailureReason.ERROR, f"A deployed graph cannot be loaded again: {error}") from error

@@ -1,0 +1,42 @@
+"""Entry points of a worker process: JSON in, JSON out. They know neither study nor database."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from autoopt.files import Store
+from autoopt.space.recipe import Recipe
+from autoopt.stages.contract import EvaluateJob, RemeasureJob, Reporter, VerifyJob
+from autoopt.stages.evaluate import evaluate_recipe
+from autoopt.stages.flow import Flow
+from autoopt.stages.remeasure import remeasure_artifacts
+from autoopt.stages.verify import verify_pair
+from autoopt.task.snapshot import Snapshot
+from autoopt.values import Slot
+
+
+def evaluate(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Run an EvaluateJob; returns EvaluateResult as JSON. Raises StageFailure."""
+    job = EvaluateJob(**payload)
+    flow = Flow(
+        snapshot=Snapshot.open(Path(job.snapshot)),
+        store=Store(Path(job.store)),
+        recipe=Recipe(job.recipe),
+        seed=job.seed,
+        slot=slot,
+        report=report,
+    )
+    return evaluate_recipe(flow, job).to_json()
+
+
+def remeasure(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Run a RemeasureJob; returns measures by artifact key and the reference's. Raises StageFailure."""
+    job = RemeasureJob(**payload)
+    report("measure")
+    return remeasure_artifacts(Snapshot.open(Path(job.snapshot)), Store(Path(job.store)), job)
+
+
+def verify(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Run a VerifyJob; returns VerifyResult as JSON. Raises StageFailure when the float artifact cannot be had."""
+    job = VerifyJob(**payload)
+    return verify_pair(Snapshot.open(Path(job.snapshot)), Store(Path(job.store)), job, slot, report).to_json()
