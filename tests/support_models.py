@@ -14,7 +14,11 @@ from autoopt.task.facts import Kind, TaskFacts
 from autoopt.values import Slot
 
 METRICS = {Kind.BINARY: "roc_auc", Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "rmse"}
-SETS = {Kind.BINARY: datasets.load_breast_cancer, Kind.MULTICLASS: datasets.load_digits, Kind.REGRESSION: datasets.load_diabetes}
+SETS = {
+    Kind.BINARY: datasets.load_breast_cancer,
+    Kind.MULTICLASS: datasets.load_digits,
+    Kind.REGRESSION: datasets.load_diabetes,
+}
 
 
 @dataclass
@@ -85,7 +89,9 @@ def sklearn_data(kind: Kind, *, missing: bool = False, rows: int = 450, metric: 
 
 
 def context(reports: Reports | None = None, *, seed: int = 7, threads: int = 1) -> TrainingContext:
-    return TrainingContext(recipe=Recipe({}), slot=Slot(index=0, threads=threads), seed=seed, report=reports or Reports())
+    return TrainingContext(
+        recipe=Recipe({}), slot=Slot(index=0, threads=threads), seed=seed, report=reports or Reports()
+    )
 
 
 def session(model: onnx.ModelProto) -> onnxruntime.InferenceSession:

@@ -1,6 +1,5 @@
 """LightGBM's text format → arrays. Reading the text is an order of magnitude faster than walking `dump_model`."""
 
-import re
 from typing import Any, Final
 
 import numpy as np
@@ -8,6 +7,17 @@ from numpy.typing import NDArray
 
 from autoopt.strategies.tree_arrays import Floats, TreeArrays, starts
 
+_KEYS: Final = (
+    "num_leaves",
+    "num_cat",
+    "is_linear",
+    "split_feature",
+    "threshold",
+    "decision_type",
+    "left_child",
+    "right_child",
+    "leaf_value",
+)
 _CATEGORICAL: Final = 1  # bits of `decision_type`
 _DEFAULT_LEFT: Final = 2
 _MISSING: Final = 12
@@ -20,28 +30,27 @@ def trees_from_text(text: str, *, outputs: int) -> TreeArrays:
 
     Raises ValueError for what autoopt never trains: categorical splits, zero as missing, linear trees.
     """
-    body = text.partition("\nend of trees")[0]
-    leaves = _numbers(body, "num_leaves").astype(np.int64)
+    found = {key: _numbers(lines) for key, lines in _lines(text).items()}
+    leaves = found["num_leaves"].astype(np.int64)
     if not len(leaves):
         return _constant_tree(outputs)
-    if _numbers(body, "num_cat").any() or _numbers(body, "is_linear").any():
+    if found["num_cat"].any() or found["is_linear"].any():
         raise ValueError("categorical splits and linear trees cannot be read")
     splits = leaves - 1
     split_starts, leaf_starts = starts(splits), starts(leaves)
     first_split, first_leaf = np.repeat(split_starts[:-1], splits), np.repeat(leaf_starts[:-1], splits)
-    threshold = _numbers(body, "threshold")
 
     def child(name: str) -> NDArray[np.int32]:
-        local = _numbers(body, name).astype(np.int64)
+        local = found[name].astype(np.int64)
         return np.where(local >= 0, local + first_split, local - first_leaf).astype(np.int32)
 
     return TreeArrays(
-        feature=_numbers(body, "split_feature").astype(np.int32),
-        threshold=threshold,
+        feature=found["split_feature"].astype(np.int32),
+        threshold=found["threshold"],
         left=child("left_child"),
         right=child("right_child"),
-        missing_left=_missing_left(_numbers(body, "decision_type").astype(np.int64), threshold),
-        leaf_values=_numbers(body, "leaf_value")[:, None],
+        missing_left=_missing_left(found["decision_type"].astype(np.int64), found["threshold"]),
+        leaf_values=found["leaf_value"][:, None],
         leaf_weights=np.zeros(0),
         split_starts=split_starts,
         leaf_starts=leaf_starts,
@@ -57,10 +66,21 @@ def _missing_left(decision: NDArray[np.int64], threshold: Floats) -> NDArray[np.
     return np.where(learned, (decision & _DEFAULT_LEFT) != 0, threshold >= 0)
 
 
-def _numbers(body: str, key: str) -> Floats:
-    """All numbers of one key, tree after tree. np.fromstring reads decimals to the nearest float64."""
-    lines = re.findall(rf"^{key}=(.*)$", body, flags=re.MULTILINE)
-    return np.fromstring(" ".join(lines), sep=" ") if lines else np.zeros(0)
+def _lines(text: str) -> dict[str, list[str]]:
+    """What stands behind `key=` in the part about trees, tree after tree."""
+    found: dict[str, list[str]] = {key: [] for key in _KEYS}
+    body = text[text.find("\nTree=") :].partition("\nend of trees")[0]
+    for line in body.split("\n"):
+        key, _, values = line.partition("=")
+        if key in found:
+            found[key].append(values)
+    return found
+
+
+def _numbers(lines: list[str]) -> Floats:
+    """All numbers, tree after tree. np.fromstring reads decimals to the nearest float64."""
+    joined = " ".join(lines).strip()
+    return np.fromstring(joined, sep=" ") if joined else np.zeros(0)
 
 
 def _constant_tree(outputs: int) -> TreeArrays:
