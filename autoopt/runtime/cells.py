@@ -8,6 +8,11 @@ from numpy.typing import NDArray
 
 from autoopt.errors import Problem
 
+MISSING_SPELLINGS: Final = frozenset(
+    ("NA", "N/A", "n/a", "NaN", "nan", "NULL", "Null", "null", "None", "none", "?", "-", ".", "#N/A")
+)
+"""Texts that stand for a missing value in a column of numbers: the same that training reads so."""
+
 _WORDS: Final = {"true": 1.0, "false": 0.0}
 _MISSING_TYPES: Final = frozenset({"NAType", "NaTType"})  # pandas.NA and NaT, without importing pandas
 _SHOWN = 5
@@ -77,11 +82,12 @@ def _array(values: Any) -> NDArray[Any]:
         found = np.empty(len(values), dtype=object)
         found[:] = values
         return found
-    return np.atleast_1d(np.asarray(values)).reshape(-1)
+    found = np.atleast_1d(np.asarray(values)).reshape(-1)
+    return found.astype(str).astype(object) if found.dtype.kind in "mM" else found  # a date is no number
 
 
 def _parsed(text: str) -> float | None:
-    if not text:
+    if not text or text in MISSING_SPELLINGS:
         return math.nan
     word = _WORDS.get(text.lower())
     if word is not None:

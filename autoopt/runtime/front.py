@@ -8,7 +8,7 @@
 
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final, Literal, Protocol, final
@@ -28,9 +28,9 @@ Feed = dict[str, NDArray[Any]]
 
 
 class Columns(Protocol):
-    """A table by column name: a dict of sequences, a DataFrame."""
+    """A table by column name: a dict of sequences, a DataFrame. Going over it gives the names."""
 
-    def __contains__(self, name: Any, /) -> bool: ...
+    def __iter__(self) -> Iterator[Any]: ...
 
     def __getitem__(self, name: Any, /) -> Any: ...
 
@@ -113,7 +113,8 @@ class Front:
         '', numbers become text as a CSV file would have them. Raises DataError with all that is wrong: columns that
         are not there, text that is no number, columns of different lengths.
         """
-        absent = [i.name for i in self.inputs if i.name not in columns]
+        held = {str(name).strip(): name for name in columns} | {name: name for name in columns}
+        absent = [i.name for i in self.inputs if i.name not in held]
         if absent:
             names = ", ".join(repr(n) for n in absent)
             raise DataError(
@@ -123,7 +124,7 @@ class Front:
         problems: list[Problem] = []
         feed: Feed = {}
         for wanted in self.inputs:
-            values = columns[wanted.name]
+            values = columns[held[wanted.name]]
             array = number_array(wanted.name, values, problems) if wanted.type == "number" else text_array(values)
             feed[wanted.input] = array[:, None]
         lengths = {name: len(a) for name, a in feed.items()}

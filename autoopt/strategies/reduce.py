@@ -78,8 +78,8 @@ class Reduction:
 
 
 def fit_reduce(config: Reduce, features: NDArray[np.float32], *, holes: bool, seed: int) -> Reduction | None:
-    """Fit on the training features (rows, n), n at least 1; None for `none`. `holes`: NaN may be among them."""
-    if config.reduce == "none":
+    """Fit on the training features (rows, n), n at least 1; None for `none` or a single one. `holes`: NaN may be among them."""
+    if config.reduce == "none" or features.shape[1] < 2:
         return None
     present = ~np.isnan(features)
     sums = np.where(present, features, 0.0).sum(axis=0, dtype=np.float64)

@@ -15,6 +15,7 @@ from autoopt.values import Slot
 LOG_STANDARD = "log_standard"
 LARGEST_UNSCALED = 1e30  # float32 ends at 3.4e38; sums and squares of what is let through must not reach it too easily
 LARGEST_SCALED = 1e15
+_LARGEST_DOUBLE = float(np.finfo(np.float64).max)
 _LOG_SPREAD = 1e-9  # of the logs' size: below it rounding is what would be learned, and the column has no heavy tail
 
 
@@ -61,12 +62,18 @@ class Scaling:
         """Bound of the absolute value of what comes out."""
         return LARGEST_UNSCALED if self.center is None else LARGEST_SCALED
 
+    @property
+    def constants(self) -> bool:
+        """Whether a column was constant; an infinite value there would be infinity over infinity, so it is bounded."""
+        return bool(np.isinf(self.width).any())
+
     def reference(self, numbers: NDArray[np.float64]) -> NDArray[np.float32]:
         """Scaled numbers (rows, k)."""
         scaled = numbers
         if self.logs is not None:
             scaled = np.where(self.logs, signed_log(numbers), numbers)
         if self.center is not None:
+            scaled = np.clip(scaled, -_LARGEST_DOUBLE, _LARGEST_DOUBLE) if self.constants else scaled
             with np.errstate(over="ignore"):  # beyond double: infinite, then bounded
                 scaled = (scaled - self.center) / self.width
         return np.clip(scaled, -self.largest, self.largest).astype(np.float32)
@@ -81,11 +88,10 @@ class Scaling:
             if not self.logs.all():
                 scaled = graph.add("Where", graph.constant(self.logs[None, :], name="logs"), scaled, numbers)
         if self.center is not None:
+            scaled = _clip(graph, scaled, _LARGEST_DOUBLE) if self.constants else scaled
             scaled = graph.add("Sub", scaled, graph.constant(self.center[None, :], name="center"))
             scaled = graph.add("Div", scaled, graph.constant(self.width[None, :], name="width"))
-        low = graph.constant(-self.largest, np.float64, name="low")
-        high = graph.constant(self.largest, np.float64, name="high")
-        return graph.add("Cast", graph.add("Clip", scaled, low, high), to=1)
+        return graph.add("Cast", _clip(graph, scaled, self.largest), to=1)
 
 
 def fit_scale(config: Scale, numbers: NDArray[np.float64]) -> Scaling:
@@ -103,6 +109,11 @@ def fit_scale(config: Scale, numbers: NDArray[np.float64]) -> Scaling:
     return Scaling(logs=logs if logs is not None and logs.any() else None, center=center, width=width)
 
 
+def _clip(graph: GraphBuilder, value: str, largest: float) -> str:
+    low = graph.constant(-largest, np.float64, name="low")
+    return graph.add("Clip", value, low, graph.constant(largest, np.float64, name="high"))
+
+
 def signed_log(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
     """sign(x)·log(1+|x|); log(1+x) and not log1p, because the graph has only the former."""
     logged: NDArray[np.float64] = np.sign(numbers) * np.log(1.0 + np.abs(numbers))
@@ -118,10 +129,9 @@ def _center_and_width(method: str, numbers: NDArray[np.float64]) -> tuple[NDArra
     exponent = np.frexp(np.where(constant, 1.0, np.maximum(high - pivot, pivot - low)))[1]
     shifted = np.where(constant, 0.0, np.ldexp(numbers - pivot, -exponent))  # NaN stays where it is not constant
     center, width = _scalers(method, shifted)
-    return (
-        np.where(constant, 0.0, pivot + np.ldexp(center, exponent)),
-        np.where(constant, np.inf, np.ldexp(width, exponent)),
-    )
+    with np.errstate(over="ignore"):  # the range of a column can be twice what double holds
+        wide = np.minimum(np.ldexp(width, exponent), _LARGEST_DOUBLE)
+    return np.where(constant, 0.0, pivot + np.ldexp(center, exponent)), np.where(constant, np.inf, wide)
 
 
 def _scalers(method: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
