@@ -8,8 +8,7 @@ from autoopt.app.options import Places
 from autoopt.errors import StudyError
 from autoopt.files import Home
 from autoopt.ledger import Ledger, StudyRow
-from autoopt.space import Recipe, Space, parse_space
-from autoopt.strategies import catalogue
+from autoopt.space import Space, space_from_json
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Limit, Objective, parse_limits, parse_objectives
 
@@ -23,7 +22,6 @@ class StudyContext:
     study: StudyRow
     facts: TaskFacts
     space: Space
-    recipe: Recipe | None
     objectives: tuple[Objective, ...]
     limits: tuple[Limit, ...]
     seed: int
@@ -54,8 +52,7 @@ class StudyContext:
             places=places,
             study=study,
             facts=facts,
-            space=parse_space(spec["space"]["text"], catalogue(), source=f"study {name}"),
-            recipe=Recipe(spec["recipe"]) if spec["recipe"] else None,
+            space=space_from_json(spec["space"]),
             objectives=parse_objectives(spec["objectives"], facts.metric_direction),
             limits=parse_limits(spec["limits"]),
             seed=int(spec["seed"]),

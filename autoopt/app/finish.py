@@ -8,7 +8,7 @@ from typing import Any
 
 from autoopt.app.context import StudyContext
 from autoopt.bundle import BundleContents, write_bundle
-from autoopt.errors import AutooptError, OptionError, StudyError
+from autoopt.errors import OptionError, StudyError
 from autoopt.executors import Executor, Failed, Finished, Job
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
@@ -99,7 +99,12 @@ class Finisher:
         folder = Path(output) if output else self._context.home.bundle(self._context.study.name)
         for artifact in filter(None, (verified.float_artifact, verified.twin)):
             self._writer.record_export(
-                trial.number, artifact.role, str(folder), artifact.sha256, artifact.artifact_key, artifact.test
+                trial.number,
+                artifact.role,
+                str(folder),
+                artifact.sha256,
+                artifact.test,
+                artifact_key=artifact.artifact_key,
             )
         self._observer.phase(f"writing {folder}")
         exported = Exported(folder=folder, trial=trial, pick=pick, verified=verified, chosen=chosen, missed=missed)
@@ -147,25 +152,30 @@ class Finisher:
         recipe = Recipe(trial.recipe)
         quantize = str(recipe.get("quantize", "none"))
         twins = [quantize] if quantize != "none" else list(twin_values(recipe))
-        last: AutooptError | None = None
-        for twin in twins or [None]:
-            job = VerifyJob(
-                snapshot=self._context.snapshot,
-                store=str(self._context.home.store),
-                float_recipe=recipe.replace({"quantize": "none"}).to_json(),
-                twin_recipe=recipe.replace({"quantize": twin}).to_json() if twin else None,
-                seed=self._context.seed,
-                tolerance=self._context.tolerance,
-                seconds=seconds,
-            )
-            try:
-                return VerifyResult.from_json(self._run(VERIFY_ENTRY, job.to_json()))
-            except StudyError as error:
-                last = error
-        raise last or StudyError("Nothing to verify.")
+        best_twin = twins[0] if twins else None
+        for twin in twins if len(twins) > 1 else []:
+            # Which form serves as the twin is settled without the test split; that is looked at once, at the end.
+            tried = self._verify_pair(recipe, twin, seconds=seconds / (len(twins) + 1), look_at_test=False)
+            if tried.twin is not None and not tried.twin_reason:
+                best_twin = twin
+                break
+        return self._verify_pair(recipe, best_twin, seconds=seconds / len(twins or [1]), look_at_test=True)
+
+    def _verify_pair(self, recipe: Recipe, twin: str | None, *, seconds: float, look_at_test: bool) -> VerifyResult:
+        job = VerifyJob(
+            snapshot=self._context.snapshot,
+            store=str(self._context.home.store),
+            float_recipe=recipe.replace({"quantize": "none"}).to_json(),
+            twin_recipe=recipe.replace({"quantize": twin}).to_json() if twin else None,
+            seed=self._context.seed,
+            tolerance=self._context.tolerance,
+            seconds=seconds,
+            look_at_test=look_at_test,
+        )
+        return VerifyResult.from_json(self._run(VERIFY_ENTRY, job.to_json()))
 
     def _choose(self, trial: TrialRow, verified: VerifyResult) -> tuple[str, str]:
-        """Which of the pair `predict` uses: what the pick deploys, if that keeps the limits; else the other if it does."""
+        """What `predict` uses: what the pick deploys if that keeps the limits, else the other if that does."""
         deployed = "float" if trial.recipe.get("quantize", "none") == "none" else "quantized"
         pair = {"float": verified.float_artifact, "quantized": verified.twin}
         other = "quantized" if deployed == "float" else "float"

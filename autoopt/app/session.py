@@ -46,7 +46,7 @@ def run_session(
         clock = BudgetClock(started=started, before_s=context.study.spent_s, budget_s=budget.seconds)
         outbox = stack.enter_context(make_outbox(context))
         executor = stack.enter_context(make_executor(context, slots(machine(), context.slots)))
-        planner = make_planner(ledger, context)
+        planner = stack.enter_context(make_planner(ledger, context))
         until = float("inf") if budget.seconds is None else clock.session_s + clock.left_s - reserve_s(clock.left_s)
         worth_searching = not budget.seconds or clock.left_s > 1.0
         loop = SearchLoop(

@@ -2,14 +2,18 @@
 
 import contextlib
 import shutil
+from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 from autoopt.app.options import Places
 from autoopt.app.understanding import database_url
 from autoopt.errors import StudyError
 from autoopt.files import Home, Store
 from autoopt.ledger import Ledger, StudyRow, upgrade
+from autoopt.orchestrator.selection import best
 from autoopt.search import forget_study
+from autoopt.values import QUALITY
 
 
 def open_ledger(places: Places, *, create: bool = False) -> Ledger:
@@ -31,8 +35,7 @@ def remove_study(name: str, places: Places) -> int:
         study = ledger.study(name)
         ledger.delete_study(name)
         forget_study(ledger.url, name)
-        freed = _remove_files(home, study, ledger)
-    return freed
+        return _remove_files(home, study, ledger)
 
 
 def _remove_files(home: Home, study: StudyRow, ledger: Ledger) -> int:
@@ -66,3 +69,45 @@ def upgrade_database(places: Places) -> str:
     url = database_url(places)
     upgrade(url)
     return url
+
+
+@dataclass(frozen=True, kw_only=True)
+class StudyListing:
+    """A line of `autoopt studies`."""
+
+    name: str
+    data: str
+    state: str
+    owner: int | None
+    trials: int
+    metric: str
+    best: float | None
+    spent_s: float
+    created_at: str
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+def list_studies(places: Places) -> list[StudyListing]:
+    """Every study, oldest first; none where no database is there yet."""
+    if not places.storage and not (Home.locate(places.home).root / "autoopt.db").exists():
+        return []
+    with open_ledger(places) as ledger:
+        return [_listing(ledger, study) for study in ledger.studies()]
+
+
+def _listing(ledger: Ledger, study: StudyRow) -> StudyListing:
+    facts = study.spec["facts"]
+    top = best(ledger.trials(study.name), facts["metric_direction"])
+    return StudyListing(
+        name=study.name,
+        data=facts["name"],
+        state=study.state.value,
+        owner=study.owner,
+        trials=ledger.totals(study.name).counted,
+        metric=facts["metric"],
+        best=top.measures[QUALITY].value if top else None,
+        spent_s=study.spent_s,
+        created_at=study.created_at,
+    )

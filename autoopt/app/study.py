@@ -81,19 +81,22 @@ class Study:
 
         `pick`: 'best', 'fastest', 'smallest' or a trial's number. Raises StudyError, OptionError.
         """
-        with open_ledger(self.places) as ledger, ledger.own(self.name) as writer:
-            outbox, executor = make_outbox(self._context), None
-            with outbox, make_executor(self._context, slots(machine(), self._context.slots)) as executor:
-                finisher = Finisher(
-                    context=self._context,
-                    ledger=ledger,
-                    writer=writer,
-                    executor=executor,
-                    outbox=outbox,
-                    observer=observer or Silent(),
-                )
-                exported = finisher.export(str(pick), output=str(folder), seconds=EXPORT_MEASURING_S)
-                outbox.drain(writer, until_s=10.0)
+        with (
+            open_ledger(self.places) as ledger,
+            ledger.own(self.name) as writer,
+            make_outbox(self._context) as outbox,
+            make_executor(self._context, slots(machine(), self._context.slots)) as executor,
+        ):
+            finisher = Finisher(
+                context=self._context,
+                ledger=ledger,
+                writer=writer,
+                executor=executor,
+                outbox=outbox,
+                observer=observer or Silent(),
+            )
+            exported = finisher.export(str(pick), output=str(folder), seconds=EXPORT_MEASURING_S)
+            outbox.drain(writer, until_s=10.0)
         return exported.folder
 
     def summary(self) -> dict[str, Any]:

@@ -13,7 +13,7 @@ from autoopt.app.options import DEFAULT_TIME_S, Places, SearchOptions
 from autoopt.devices import Machine, machine, slots
 from autoopt.errors import DataError, InputError, OptionError, Problem
 from autoopt.files import Home, check_study_name
-from autoopt.space import Recipe, Space, load_space, pin, recipe_from_file, restrict, space_text
+from autoopt.space import Recipe, Space, load_space, pin, recipe_from_file, restrict, space_of, space_to_json
 from autoopt.strategies import applies_reason, catalogue
 from autoopt.task import PreparedTask, TaskOptions, prepare_task
 from autoopt.task.facts import TaskFacts
@@ -51,7 +51,7 @@ class Understanding:
             "version": SPEC_VERSION,
             "source": self.source,
             "facts": self.facts.to_json(),
-            "space": {"source": self.space_source, "text": space_text(self.space)},
+            "space": {"source": self.space_source, **space_to_json(self.space)},
             "recipe": self.recipe.to_json() if self.recipe else None,
             "objectives": [o.measure for o in self.objectives],
             "limits": [str(x) for x in self.limits],
@@ -107,12 +107,12 @@ def understand(options: SearchOptions) -> Understanding:
     if gather.problems or task is None or space is None or found_slots is None or limits is None:
         raise gather.kind(gather.problems)
     facts = task.facts
-    recipe = recipe_from_file(Path(options.recipe), space, catalogue()) if options.recipe else None
+    recipe = recipe_from_file(options.recipe, space, catalogue()) if options.recipe else None
     return Understanding(
         study=options.study or study_name_for(facts.name, options.places),
         source=_source_text(options),
         task=task,
-        space=restrict(space, applies_reason(facts, found_slots[0])),
+        space=restrict(space_of(recipe) if recipe else space, applies_reason(facts, found_slots[0])),
         space_source=options.space or DEFAULT_SPACE,
         recipe=recipe,
         objectives=parse_objectives(wanted, facts.metric_direction),

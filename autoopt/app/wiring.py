@@ -4,7 +4,8 @@ from autoopt.app.context import StudyContext
 from autoopt.app.options import Places
 from autoopt.executors import Executor, Failed, Finished, InlineExecutor, Job, ProcessExecutor
 from autoopt.ledger import Ledger
-from autoopt.search import OptunaPlanner, Planner
+from autoopt.search import Planner
+from autoopt.search.optuna_planner import OptunaPlanner
 from autoopt.stages.contract import REMEASURE_ENTRY, RemeasureJob
 from autoopt.tracking import TrackingOutbox
 from autoopt.values import Slot
@@ -23,14 +24,13 @@ def make_executor(context: StudyContext, slots: tuple[Slot, ...]) -> Executor:
 
 
 def make_planner(ledger: Ledger, context: StudyContext) -> Planner:
-    """Optuna on the ledger's own database; a fixed recipe is a portfolio of one."""
+    """Optuna on the ledger's own database."""
     return OptunaPlanner(
-        ledger.url,
-        context.study.name,
-        context.space,
-        context.objectives,
+        storage_url=ledger.url,
+        study_name=context.study.name,
+        space=context.space,
+        objectives=context.objectives,
         seed=context.seed,
-        portfolio=(context.recipe,) if context.recipe else context.space.portfolio,
     )
 
 

@@ -1,0 +1,5 @@
+"""The command line. Thin: parse, call the app, print. Imports nothing heavy until a command needs it."""
+
+from autoopt.cli.main import main
+
+__all__ = ["main"]

@@ -110,6 +110,13 @@ class Ledger:
         """A study's trials by number."""
         return self._read_study(name, queries.trial_rows)
 
+    def trial(self, name: str, number: int) -> TrialRow:
+        """One trial. Raises StudyNotFound when the study has no trial of that number."""
+        found = self._read_study(name, lambda connection, study_id: queries.trial_row(connection, study_id, number))
+        if found is None:
+            raise StudyNotFound(f"Study {name!r} has no trial {number}.")
+        return found
+
     def attempts(self, name: str) -> list[AttemptRow]:
         """Every attempt of a study, by trial and order."""
         return self._read_study(name, queries.attempt_rows)

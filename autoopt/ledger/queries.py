@@ -48,6 +48,16 @@ def trial_rows(connection: Connection, study_id: int, *, state: TrialState | Non
     return [_trial_row(r, measured.get(r["number"], {}), tried.get(r["number"], (0, None))) for r in found]
 
 
+def trial_row(connection: Connection, study_id: int, number: int) -> TrialRow | None:
+    """One trial, or None."""
+    wanted = (trials.c.study_id == study_id) & (trials.c.number == number)
+    row = connection.execute(select(trials).where(wanted)).mappings().first()
+    if row is None:
+        return None
+    measured = _latest_measures(connection, study_id, [number])
+    return _trial_row(row, measured.get(number, {}), _tries(connection, study_id, [number]).get(number, (0, None)))
+
+
 def _trial_row(row: RowMapping, measured: Mapping[str, Measurement], tried: tuple[int, int | None]) -> TrialRow:
     plain = {k: v for k, v in row.items() if k not in ("study_id", "state")}
     return TrialRow(**plain, state=TrialState(row["state"]), measures=measured, attempts=tried[0], slot_index=tried[1])

@@ -8,10 +8,10 @@ import time
 from collections import deque
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Any, Protocol
+from typing import Final, Protocol
 
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
-from autoopt.ledger import Ledger, StudyRow, StudyWriter, TrialOutcome
+from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome
 from autoopt.orchestrator.clock import BudgetClock
 from autoopt.orchestrator.mirror import failure_text, trial_payload
 from autoopt.orchestrator.observer import Observer, SlotView
@@ -22,6 +22,12 @@ from autoopt.values import AttemptState, FailureReason, Limit, Measures, Objecti
 
 DUPLICATES_THAT_END = 50
 MAX_STEPS_KEPT = 400
+_LEDGER_SOURCE: Final[dict[str, Source]] = {
+    "portfolio": "portfolio",
+    "queued": "again",
+    "sampler": "planner",
+    "random": "planner",
+}
 
 
 class StopReason(StrEnum):
@@ -69,7 +75,7 @@ class _Running:
     started_ms: int
     stage: str = ""
     step: int | None = None
-    steps: list[dict[str, Any]]
+    steps: list[tuple[int, str, float]]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -162,7 +168,7 @@ class SearchLoop:
                 KnownTrial(
                     number=t.number,
                     recipe=Recipe(t.recipe),
-                    outcome=None if t.number in owed else self._planner_outcome(t.state, t.measures),
+                    outcome=self._planner_outcome(TrialState.RUNNING if t.number in owed else t.state, t.measures),
                 )
                 for t in trials
             ]
@@ -208,7 +214,9 @@ class SearchLoop:
                 self._planner.tell(proposal.number, PlannerOutcome(state=TrialState.STOPPED))
             else:
                 self._duplicates_in_a_row = 0
-                self._writer.record_trial(proposal.number, recipe.to_json(), recipe.sha256, proposal.source)
+                self._writer.record_trial(
+                    proposal.number, recipe.to_json(), recipe.sha256, _LEDGER_SOURCE[proposal.source]
+                )
                 return proposal.number, recipe, 0
             self._duplicates_in_a_row += 1
         return None
@@ -262,7 +270,7 @@ class SearchLoop:
     def _note_progress(self, running: _Running, event: Progress) -> None:
         running.stage, running.step = event.stage, event.step
         if event.step is not None and len(running.steps) < MAX_STEPS_KEPT:
-            running.steps.extend({"step": event.step, "name": k, "value": v} for k, v in event.values.items())
+            running.steps.extend((event.step, name, value) for name, value in event.values.items())
         self._show_slots()
 
     def _judge(self, result: EvaluateResult) -> _Ending:

@@ -61,7 +61,7 @@ def trial_payload(
     state: TrialState,
     reason: str,
     measures: Mapping[str, Measurement],
-    steps: Sequence[Mapping[str, Any]],
+    steps: Sequence[tuple[int, str, float]],
     started_ms: int,
     ended_ms: int,
 ) -> dict[str, Any]:
@@ -71,7 +71,7 @@ def trial_payload(
     """
     metrics = [{"key": name, "value": m.value, "step": 0, "timestamp_ms": ended_ms} for name, m in measures.items()]
     metrics += [
-        {"key": f"curve_{s['name']}", "value": s["value"], "step": s["step"], "timestamp_ms": ended_ms} for s in steps
+        {"key": f"curve_{name}", "value": value, "step": step, "timestamp_ms": ended_ms} for step, name, value in steps
     ]
     return {
         "kind": "trial",

@@ -1,0 +1,9 @@
+"""Mirrors studies to MLflow, from the ledger's outbox, in a process of its own.
+
+MLflow is slow to import, slow to write and slower to fail: a dead server blocks its client for minutes. None of that
+may touch a search, so nothing of MLflow is imported here; only `autoopt.tracking.deliverer` does that.
+"""
+
+from autoopt.tracking.outbox import TrackingOutbox
+
+__all__ = ["TrackingOutbox"]

@@ -1,0 +1,97 @@
+"""`autoopt report`, `export`, `predict`, `check`: what is made of a study, and what is done with a bundle."""
+
+import json
+import shlex
+
+import click
+
+from autoopt.cli.shared import place_options, places
+
+
+@click.command()
+@click.argument("study")
+@click.option("-o", "--output", required=True, metavar="FILE", help="The page to write, e.g. report.html")
+@place_options
+def report(
+    study: str, output: str, debug: bool, home: str | None, storage: str | None, tracking_uri: str | None
+) -> int:
+    """Write one offline page about STUDY: the front, the history, the trials, what the data were taken for."""
+    from autoopt.app.artifacts import write_report
+
+    path = write_report(study, places(home, storage, tracking_uri), output)
+    click.echo(f"Wrote {path} ({path.stat().st_size / 1000:.0f} kB); it opens in any browser, offline.")
+    return 0
+
+
+@click.command()
+@click.argument("study")
+@click.option("--pick", default="best", show_default=True, help="best, fastest, smallest, or a trial's number.")
+@click.option("-o", "--output", required=True, metavar="FOLDER", help="Where the bundle goes.")
+@place_options
+def export(
+    study: str, pick: str, output: str, debug: bool, home: str | None, storage: str | None, tracking_uri: str | None
+) -> int:
+    """Verify a trial of STUDY and its quantized twin, and write them as a bundle."""
+    from rich.text import Text
+
+    from autoopt.app.artifacts import export_bundle
+    from autoopt.cli.results import artifact_table
+    from autoopt.cli.screen import console_for
+
+    console = console_for(as_json=False)
+    with console.status("verifying, measuring, writing ..."):
+        folder = export_bundle(study, places(home, storage, tracking_uri), pick, output)
+    manifest = json.loads((folder / "manifest.json").read_text())
+    console.print(artifact_table(manifest))
+    for told in filter(None, (manifest["twin_reason"], manifest["missed"])):
+        console.print(Text(told, style="yellow"))
+    console.print(Text(f"bundle {folder} (trial {manifest['trial']})", style="bold green"))
+    command = f"autoopt predict {shlex.quote(str(folder))} new.csv -o predictions.csv"
+    console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
+    return 0
+
+
+@click.command()
+@click.argument("bundle")
+@click.argument("data")
+@click.option("-o", "--output", metavar="FILE", help="A .csv or .parquet file; default: CSV on stdout.")
+@click.option("--artifact", type=click.Choice(["chosen", "float", "quantized"]), default="chosen", show_default=True)
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def predict(bundle: str, data: str, output: str | None, artifact: str, debug: bool) -> int:
+    """Predict the rows of DATA with BUNDLE: columns prediction, and probability_<class> for classifiers."""
+    from autoopt.app.artifacts import predict_file
+
+    rows, text = predict_file(bundle, data, output, artifact)
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        click.echo(f"Wrote {rows:,} predictions to {output}.")
+    return 0
+
+
+@click.command()
+@click.argument("bundle")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
+@click.option("--debug", is_flag=True, help="Show tracebacks.")
+def check(bundle: str, as_json: bool, debug: bool) -> int:
+    """Check BUNDLE: hashes, parity of both artifacts on the sample, latency measured again on this machine."""
+    from rich.table import Table
+    from rich.text import Text
+
+    from autoopt.app.artifacts import check_folder
+    from autoopt.cli.screen import console_for
+
+    found = check_folder(bundle)
+    console = console_for(as_json)
+    table = Table(box=None)
+    for heading in ("check", "result", "detail"):
+        table.add_column(heading, header_style="dim", overflow="fold")
+    for row in found.rows:
+        table.add_row(
+            row.name, Text("ok", style="green") if row.holds else Text("FAILED", style="bold red"), row.detail
+        )
+    console.print(table)
+    console.print(Text("The bundle is sound." if found.holds else "The bundle is NOT sound.", style="bold"))
+    if as_json:
+        click.echo(json.dumps(found.to_json(), allow_nan=False))
+    return 0 if found.holds else 1

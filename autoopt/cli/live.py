@@ -1,0 +1,162 @@
+"""What is shown during a search: a live block on a terminal, plain lines elsewhere."""
+
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from rich.console import Console, Group
+from rich.live import Live
+from rich.progress_bar import ProgressBar
+from rich.table import Table
+from rich.text import Text
+
+from autoopt.cli.results import measure_cells
+from autoopt.ledger import TrialRow
+from autoopt.orchestrator import Observer, SlotView
+from autoopt.orchestrator.selection import quality_order
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Budget, TrialState, format_seconds
+
+
+class _Tally:
+    """Counts and the best so far: what both kinds of screen need."""
+
+    def __init__(self, facts: TaskFacts, started: float) -> None:
+        self.facts = facts
+        self.started = started
+        self.counts = {state: 0 for state in TrialState}
+        self.best: TrialRow | None = None
+
+    @property
+    def seconds(self) -> float:
+        return time.monotonic() - self.started
+
+    def add(self, trial: TrialRow) -> bool:
+        """Count a trial; True when it is the new best."""
+        self.counts[trial.state] += 1
+        if trial.state is not TrialState.COMPLETE:
+            return False
+        direction = self.facts.metric_direction
+        if self.best is None or quality_order(trial, direction) < quality_order(self.best, direction):
+            self.best = trial
+            return True
+        return False
+
+    def line(self, trial: TrialRow) -> str:
+        """A trial's end in one line."""
+        head = f"{self.seconds:6.1f}s  trial {trial.number:<4d}{trial.recipe.get('model', '')!s:<14s}"
+        if trial.state is TrialState.COMPLETE:
+            quality, latency, size = measure_cells(trial.measures)
+            return f"{head}{self.facts.metric} {quality:<9s}{latency:>10s}{size:>10s}"
+        told = trial.message or trial.reason
+        return f"{head}{trial.state.value}{': ' + told if told else ''}"
+
+
+class PlainLines:
+    """A line for each trial, without control characters."""
+
+    def __init__(self, console: Console, tally: _Tally) -> None:
+        self._console = console
+        self._tally = tally
+
+    def trial_started(self, number: int, slot: int, model: str, attempt: int) -> None:
+        """Only a second attempt is worth a line."""
+        if attempt:
+            self._print(
+                f"{self._tally.seconds:6.1f}s  trial {number:<4d}{model:<14s}starts again (attempt {attempt + 1})"
+            )
+
+    def trial_ended(self, trial: TrialRow) -> None:
+        """One line, the best so far marked."""
+        is_best = self._tally.add(trial)
+        self._print(self._tally.line(trial) + ("  best so far" if is_best else ""))
+
+    def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
+        """Not shown."""
+
+    def phase(self, text: str) -> None:
+        """A line."""
+        self._print(f"{self._tally.seconds:6.1f}s  {text}")
+
+    def _print(self, text: str) -> None:
+        self._console.print(Text(text), soft_wrap=True)
+
+
+class LiveBlock:
+    """A bar with time and trials, the best so far, and what each slot does; finished trials scroll by above it."""
+
+    def __init__(self, live: Live, tally: _Tally, budget: Budget, before_s: float) -> None:
+        self._live = live
+        self._tally = tally
+        self._budget = budget
+        self._before_s = before_s
+        self._slots: tuple[SlotView, ...] = ()
+        self._phase = ""
+
+    def __rich__(self) -> Group:
+        spent_s = self._before_s + self._tally.seconds
+        counted = sum(n for state, n in self._tally.counts.items() if state.counts)
+        head = Table.grid(padding=(0, 1))
+        total = self._budget.seconds
+        if total is not None:
+            head.add_row(
+                ProgressBar(total=total, completed=min(spent_s, total), width=30),
+                f"{format_seconds(int(spent_s))} of {format_seconds(total)}",
+                f"· {counted} trials",
+                self._best_text(),
+            )
+        else:
+            total_trials = self._budget.trials or 1
+            head.add_row(
+                ProgressBar(total=total_trials, completed=min(counted, total_trials), width=30),
+                f"{counted} of {total_trials} trials",
+                f"· {format_seconds(int(spent_s))}",
+                self._best_text(),
+            )
+        lines = [Text(self._phase, style="cyan")] if self._phase else [self._slot_text(s) for s in self._slots]
+        return Group(head, *lines)
+
+    def _best_text(self) -> str:
+        if self._tally.best is None:
+            return ""
+        quality, latency, _ = measure_cells(self._tally.best.measures)
+        return f"· best {self._tally.facts.metric} {quality} at {latency}"
+
+    @staticmethod
+    def _slot_text(slot: SlotView) -> Text:
+        if slot.trial is None:
+            return Text(f"  slot {slot.slot}: idle", style="dim")
+        step = f" {slot.step}" if slot.step is not None else ""
+        return Text(f"  slot {slot.slot}: trial {slot.trial} {slot.model} {slot.stage}{step}", style="dim")
+
+    def trial_started(self, number: int, slot: int, model: str, attempt: int) -> None:
+        """Shown by the slots."""
+
+    def trial_ended(self, trial: TrialRow) -> None:
+        """Scrolls by above the block."""
+        is_best = self._tally.add(trial)
+        style = {TrialState.COMPLETE: "bold" if is_best else "", TrialState.FAILED: "red"}.get(trial.state, "dim")
+        self._live.console.print(Text(self._tally.line(trial) + ("  best so far" if is_best else ""), style=style))
+
+    def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
+        """Redrawn by the live block's own timer."""
+        self._slots = slots
+
+    def phase(self, text: str) -> None:
+        """Replaces the slots."""
+        self._phase = text
+
+
+@contextmanager
+def watcher(
+    console: Console, facts: TaskFacts, budget: Budget, started: float, before_s: float = 0.0
+) -> Iterator[Observer]:
+    """The observer that fits where the output goes."""
+    tally = _Tally(facts, started)
+    if not console.is_terminal:
+        yield PlainLines(console, tally)
+        return
+    with Live(console=console, refresh_per_second=4, transient=True) as live:
+        block = LiveBlock(live, tally, budget, before_s)
+        live.update(block)
+        yield block

@@ -1,0 +1,107 @@
+"""The `autoopt` command: its subcommands, loaded one by one, and what happens to errors."""
+
+import importlib
+import signal
+import sys
+import time
+from types import TracebackType
+
+import click
+
+from autoopt import __version__
+from autoopt.cli.errors import say_error, say_unexpected
+from autoopt.errors import AutooptError
+
+COMMANDS = {
+    "search": "search",
+    "resume": "resume",
+    "studies": "studies",
+    "show": "studies",
+    "rm": "studies",
+    "report": "artifacts",
+    "export": "artifacts",
+    "predict": "artifacts",
+    "check": "artifacts",
+    "ui": "tracking",
+    "strategies": "catalogue",
+    "doctor": "catalogue",
+    "db": "database",
+}
+"""Command → module of autoopt.cli that defines it, in the order of `--help`."""
+
+
+class LazyGroup(click.Group):
+    """Imports a command's module when it is named, so that `--help` answers at once."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in COMMANDS:
+            return None
+        module = importlib.import_module(f"autoopt.cli.{COMMANDS[cmd_name]}")
+        command = getattr(module, cmd_name)
+        return command if isinstance(command, click.Command) else None
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 110},
+    epilog="First steps:  autoopt search demo:digits --time 60s",
+)
+@click.version_option(__version__, prog_name="autoopt")
+def cli() -> None:
+    """One search over models, training tricks and deployment.
+
+    Give it data and limits; get the best verified pipeline and its quantized twin as one folder that predicts.
+    """
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run a command; returns its exit code: 0 done, 2 bad input, 3 nothing feasible, 130 stopped."""
+    words = sys.argv[1:] if arguments is None else arguments
+    debug = "--debug" in words
+    if not debug:
+        sys.excepthook = _no_traceback
+    signal.signal(signal.SIGTERM, _interrupt)
+    try:
+        code = cli.main(args=words, prog_name="autoopt", standalone_mode=False)
+        return code if isinstance(code, int) else 0
+    except click.exceptions.NoArgsIsHelpError as error:
+        click.echo(error.format_message())
+        return 0
+    except click.UsageError as error:
+        command = error.ctx.command_path if error.ctx else "autoopt"
+        say_error(f"{error.format_message()} See '{command} --help'.")
+        return 2
+    except click.ClickException as error:
+        say_error(error.format_message())
+        return 2
+    except AutooptError as error:
+        if debug:
+            raise
+        say_error(error)
+        return error.exit_code
+    except (KeyboardInterrupt, click.Abort):
+        say_error("Stopped.")
+        return 130
+    except BrokenPipeError:
+        # The reader of our output went away (`autoopt studies | head`): no fault of anybody.
+        sys.stderr.close()
+        return 0
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _no_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
+    """A bug of ours: one line and how to see more, in place of a traceback."""
+    say_unexpected(kind, error)
+
+
+def command_start() -> float:
+    """time.monotonic at which this process began: `--time` counts from there, imports included."""
+    import psutil
+
+    return time.monotonic() - max(0.0, time.time() - psutil.Process().create_time())
