@@ -13,7 +13,8 @@ from autoopt.task.facts import Role, TaskFacts
 from autoopt.values import Slot
 
 NATIVE = "native"
-_LARGEST = 1e290  # beyond it a sum over the rows could overflow, and the fill value with it
+LARGEST_FITTED = 1e290
+"""Larger numbers count as this when something is fitted: sums over the rows would overflow."""
 
 
 @final
@@ -83,6 +84,6 @@ def fit_impute(config: Impute, numbers: NDArray[np.float64]) -> Imputation:
     imputer = None
     if config.impute != NATIVE:
         imputer = SimpleImputer(strategy=config.impute, keep_empty_features=True)
-        imputer.fit(np.clip(numbers, -_LARGEST, _LARGEST))
+        imputer.fit(np.clip(numbers, -LARGEST_FITTED, LARGEST_FITTED))
     gaps = np.flatnonzero(np.isnan(numbers).any(axis=0)) if config.indicator else ()
     return Imputation(imputer=imputer, gaps=tuple(int(g) for g in gaps))

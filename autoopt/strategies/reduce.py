@@ -78,7 +78,7 @@ class Reduction:
 
 
 def fit_reduce(config: Reduce, features: NDArray[np.float32], *, holes: bool, seed: int) -> Reduction | None:
-    """Fit on the training features (rows, n), n at least 1; None for `none` or a single one. `holes`: NaN may be among them."""
+    """Fit on the training features (rows, n); None for `none` and for a single feature. `holes`: NaN may be there."""
     if config.reduce == "none" or features.shape[1] < 2:
         return None
     present = ~np.isnan(features)

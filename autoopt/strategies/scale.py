@@ -9,6 +9,7 @@ from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from autoopt.strategies.base import Stage, Strategy, choice
 from autoopt.strategies.graph import GraphBuilder
+from autoopt.strategies.impute import LARGEST_FITTED
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 
@@ -123,15 +124,17 @@ def signed_log(numbers: NDArray[np.float64]) -> NDArray[np.float64]:
 def _center_and_width(method: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """By scikit-learn's scalers on columns shifted and stretched into -1..1: a column of huge or tiny numbers, or of
     large integers close together, would overflow or pass for constant there."""
+    numbers = np.clip(numbers, -LARGEST_FITTED, LARGEST_FITTED)
     low, high = _ranges(numbers)
     pivot = low / 2 + high / 2
     constant = ~(low < high)
     exponent = np.frexp(np.where(constant, 1.0, np.maximum(high - pivot, pivot - low)))[1]
     shifted = np.where(constant, 0.0, np.ldexp(numbers - pivot, -exponent))  # NaN stays where it is not constant
     center, width = _scalers(method, shifted)
-    with np.errstate(over="ignore"):  # the range of a column can be twice what double holds
-        wide = np.minimum(np.ldexp(width, exponent), _LARGEST_DOUBLE)
-    return np.where(constant, 0.0, pivot + np.ldexp(center, exponent)), np.where(constant, np.inf, wide)
+    return (
+        np.where(constant, 0.0, pivot + np.ldexp(center, exponent)),
+        np.where(constant, np.inf, np.ldexp(width, exponent)),
+    )
 
 
 def _scalers(method: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
