@@ -37,7 +37,7 @@ def isolate(*, parent_pid: int, log: Path) -> None:
     os.dup2(nothing, 0)
     output = nothing
     with contextlib.suppress(OSError):  # a full disk must not keep an attempt from running
-        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o600)
+        output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
     os.dup2(output, 1)
     os.dup2(output, 2)
     for handle in {nothing, output}:

@@ -40,10 +40,10 @@ class Attempt:
         self.pipe = pipe
         self.pipe_ended = False
         self.log = log
-        self.pid: int | None = None
         self.phase = Phase.RUNNING
         self.deadline_s = now_s + job.progress_deadline_s + _START_ALLOWANCE_S
         self.cancelled = False
+        self._submitted_s = now_s
         self._hung = False
         self._final: Event | None = None
         self._chunks: list[bytes] = []
@@ -90,10 +90,10 @@ class Attempt:
             self._final = Failed(token=token, reason=reason, message=raw["message"], detail=raw["detail"])
         return None
 
-    def forgive(self, seconds: float) -> None:
-        """Nobody was looking for that long: it does not count as time without progress."""
+    def forgive(self, *, since_s: float, now_s: float) -> None:
+        """Nobody was looking in between: that does not count as time without progress."""
         if self.phase is Phase.RUNNING:
-            self.deadline_s += seconds
+            self.deadline_s += max(0.0, now_s - max(since_s, self._submitted_s))
 
     def _leave(self, now_s: float) -> None:
         if self.phase is Phase.RUNNING:
@@ -141,7 +141,7 @@ class Attempt:
             return FailureReason.OUT_OF_MEMORY, "the system ran out of memory and killed the worker"
         if signalled == signal.SIGABRT and "std::bad_alloc" in self.log_end():
             return FailureReason.OUT_OF_MEMORY, "a library ran out of memory (std::bad_alloc)"
-        return FailureReason.CRASHED, f"the worker was {describe_exit(status)}".replace("was exited", "exited")
+        return FailureReason.CRASHED, f"the worker {describe_exit(status)}"
 
     @staticmethod
     def _told_of_memory(final: Event) -> Event:

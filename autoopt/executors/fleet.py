@@ -59,12 +59,13 @@ class Fleet:
     def lost(self, link: ServerLink) -> str:
         """A server is gone: replace it. Returns how it ended."""
         self._selector.unregister(link)
-        cause = link.how_it_ended()
-        link.close()
+        cause = link.clean_up()
         if link is self._next:
             self._next = None
         elif link is self._current:
-            self._current = self._open(link.modules if link.ready else ())
+            # One that never got ready is replaced when it is needed: it might never get ready at all.
+            self._preload = link.modules if link.may_serve_again else ()
+            self._current = self._open(self._preload) if link.ready else None
         else:
             self._left.remove(link)
         return cause
@@ -76,14 +77,15 @@ class Fleet:
             link.close()
             self._left.remove(link)
 
-    def close(self) -> bool:
-        """End all servers; False when one had to be killed and may have left attempts behind."""
+    def close(self) -> None:
+        """End all servers, and with them their attempts."""
         links = [link for link in (self._current, self._next, *self._left) if link is not None]
         self._current, self._next, self._left = None, None, []
         for link in links:
             self._selector.unregister(link)
             link.hang_up()
-        return all([link.close() for link in links])
+        for link in links:
+            link.close()
 
     def _open(self, modules: Sequence[str]) -> ServerLink:
         link = ServerLink(modules=modules, fresh=self._fresh, threads=self._threads, log=self._log)

@@ -6,8 +6,8 @@ imports the user's `__main__` again. Requests come over a socket as JSON lines:
     {"run": token, "log": path, "threads": n}  with two descriptors: the job as a JSON file, and the pipe for events
     {"signal": token, "number": n}  to the attempt's process group
 
-and answers go back: {"ready": true}, {"pid": n, "token": token}, {"exit": token, "status": wait status}. When the
-socket ends, the orchestrator is gone or wants no more: every attempt's group is killed and the server exits.
+and answers go back: {"ready": true}, {"exit": token, "status": wait status}. When the socket ends, the orchestrator
+is gone or wants no more: every attempt's group is killed and the server exits.
 
 Fork is safe here because the server imports libraries and never runs them: no thread pool is at work.
 """
@@ -154,7 +154,6 @@ class _Server:
         os.close(job)
         os.close(events)
         self._tokens[pid] = request["run"]
-        self._tell({"pid": pid, "token": request["run"]})
 
     def _become_attempt(self, request: Mapping[str, Any], server_pid: int, job: int, events: int) -> NoReturn:
         def action() -> str:

@@ -10,6 +10,10 @@ import signal
 import sys
 from pathlib import Path
 
+import psutil
+
+SERVER_MARK = "AUTOOPT_SERVER"
+"""Environment variable by which all descendants of a server can be found, wherever they went."""
 _PR_SET_PDEATHSIG = 1
 _PR_SET_CHILD_SUBREAPER = 36
 _OOM_SCORE = 500  # of 1000: the kernel takes an attempt before the orchestrator
@@ -57,3 +61,17 @@ def kill_group(leader_pid: int, number: int) -> bool:
     except PermissionError:  # macOS says so of groups that hold zombies only
         return False
     return True
+
+
+def kill_marked(mark: str) -> bool:
+    """Kill every process that was started under the server of that mark; False when there is none left.
+
+    Zombies do not count: they may wait long for whoever has adopted them.
+    """
+    found = False
+    for process in psutil.process_iter():
+        with contextlib.suppress(psutil.Error):
+            if process.environ().get(SERVER_MARK) == mark:
+                process.kill()
+                found = True
+    return found

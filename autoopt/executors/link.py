@@ -3,14 +3,17 @@
 import contextlib
 import json
 import os
+import secrets
 import signal
 import socket
 import subprocess
 import sys
+import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, final
 
+from autoopt.executors.kernel import SERVER_MARK, kill_marked
 from autoopt.executors.threads import thread_environment
 
 _SEND_TIMEOUT_S = 5.0
@@ -30,6 +33,8 @@ class ServerLink:
         """Start the server and return at once; it imports `modules` while requests wait in the socket."""
         self.modules = tuple(modules)
         self.ready = False
+        self._blamed = True
+        self._mark = secrets.token_hex(8)
         self._text = b""
         self._socket, theirs = socket.socketpair()
         # -P: a json.py in the user's folder must not be what the server imports before it has its path.
@@ -41,7 +46,7 @@ class ServerLink:
                 stdout=output,
                 stderr=output,
                 pass_fds=(theirs.fileno(),),
-                env=_environment(threads),
+                env={**_environment(threads), SERVER_MARK: self._mark},
                 start_new_session=True,  # Ctrl-C at the terminal is the orchestrator's to handle
             )
         self._socket.settimeout(_SEND_TIMEOUT_S)
@@ -49,10 +54,6 @@ class ServerLink:
     def fileno(self) -> int:
         """For selectors."""
         return self._socket.fileno()
-
-    @property
-    def pid(self) -> int:
-        return self._process.pid
 
     def send(self, request: Mapping[str, Any], handles: Sequence[int] = ()) -> bool:
         """Pass a request and descriptors on; False when the server is dead or stuck."""
@@ -80,24 +81,31 @@ class ServerLink:
         self.ready = self.ready or any("ready" in answer for answer in answers)
         return answers
 
-    def kill(self) -> None:
-        """End a server that does not answer; its socket then ends."""
+    def kill(self, *, blamed: bool) -> None:
+        """End a server; its socket then ends. `blamed`: it did not do what it should."""
+        self._blamed = blamed
         self._process.kill()
 
-    def how_it_ended(self) -> str:
-        """'killed by SIGKILL', 'exited with code 1'."""
+    @property
+    def may_serve_again(self) -> bool:
+        """True unless its imports are what ended it, as far as one can tell."""
+        return self.ready or not self._blamed
+
+    def clean_up(self) -> str:
+        """The server is gone: end what it left behind. Returns how it ended: 'was killed by SIGKILL'."""
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(_EXIT_TIMEOUT_S)
-        code = self._process.poll()
-        return describe_exit(-code if code is not None and code < 0 else (code or 0) << 8)
+        self.close()
+        code = self._process.returncode
+        return describe_exit(-code if code < 0 else code << 8)
 
     def hang_up(self) -> None:
         """Ask the server to end its attempts and exit, without waiting for it."""
         with contextlib.suppress(OSError):
             self._socket.shutdown(socket.SHUT_RDWR)
 
-    def close(self) -> bool:
-        """Hang up and wait; False when the server had to be killed."""
+    def close(self) -> None:
+        """Hang up and wait. A server that was killed, now or before, has left its attempts: they are ended here."""
         self.hang_up()
         self._socket.close()
         try:
@@ -105,17 +113,18 @@ class ServerLink:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-            return False
-        return True
+        give_up_s = time.monotonic() + _EXIT_TIMEOUT_S
+        while self._process.returncode != 0 and kill_marked(self._mark) and time.monotonic() < give_up_s:
+            time.sleep(0.005)
 
 
 def describe_exit(status: int) -> str:
-    """A wait status in words."""
+    """A wait status in words: 'exited with code 1', 'was killed by SIGKILL'."""
     if not os.WIFSIGNALED(status):
         return f"exited with code {os.WEXITSTATUS(status)}"
     number = os.WTERMSIG(status)
     known = number in set(signal.Signals)
-    return f"killed by {signal.Signals(number).name if known else f'signal {number}'}"
+    return f"was killed by {signal.Signals(number).name if known else f'signal {number}'}"
 
 
 def _import_path() -> list[str]:

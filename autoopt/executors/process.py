@@ -17,13 +17,11 @@ from autoopt.devices import Cgroups
 from autoopt.executors.attempts import Attempt
 from autoopt.executors.base import Event, Executor, Job
 from autoopt.executors.fleet import Fleet
-from autoopt.executors.kernel import kill_group
 from autoopt.executors.launchers import Launcher, default_launcher
 from autoopt.executors.link import ServerLink
 from autoopt.values import Slot
 
 _UNWATCHED_S = 1.0  # time without a poll beyond this is not held against an attempt: the orchestrator was away
-_GROUP_END_S = 1.0
 
 
 @final
@@ -45,7 +43,7 @@ class ProcessExecutor(Executor):
         """
         self._slots = tuple(slots)
         self._temporary = tempfile.TemporaryDirectory(prefix="autoopt-logs-") if log_folder is None else None
-        self._logs = Path(self._temporary.name) if self._temporary else Path(log_folder or "").absolute()
+        self._logs = Path(self._temporary.name) if self._temporary else Path(log_folder or ".").absolute()
         self._selector = selectors.DefaultSelector()
         self._attempts: dict[str, Attempt] = {}
         self._events: list[Event] = []
@@ -100,7 +98,7 @@ class ProcessExecutor(Executor):
     def _send_to_server(self, request: Mapping[str, Any], handles: Sequence[int]) -> ServerLink:
         link = self._fleet.serving()
         if not link.send(request, handles):
-            link.kill()
+            link.kill(blamed=False)
             self._lose(link)
             link = self._fleet.serving()
             link.send(request, handles)  # if this one dies too, that is noticed as any death is
@@ -110,7 +108,7 @@ class ProcessExecutor(Executor):
         now_s = time.monotonic()
         end_s = now_s + timeout_s
         for attempt in self._attempts.values():
-            attempt.forgive(max(0.0, now_s - self._polled_s - _UNWATCHED_S))
+            attempt.forgive(since_s=self._polled_s + _UNWATCHED_S, now_s=now_s)
         while True:
             self._turn(end_s)
             self._polled_s = time.monotonic()
@@ -131,7 +129,7 @@ class ProcessExecutor(Executor):
         for attempt in [a for a in self._attempts.values() if a.deadline_s <= now_s]:
             number = attempt.escalate(now_s)
             if number is None:
-                attempt.link.kill()
+                attempt.link.kill(blamed=not attempt.cancelled)
             else:
                 attempt.link.send({"signal": attempt.job.token, "number": number})
 
@@ -150,22 +148,17 @@ class ProcessExecutor(Executor):
             self._lose(link)
             return
         for answer in answers:
-            attempt = self._attempts.get(answer.get("token") or answer.get("exit") or "")
             if "ready" in answer:
                 self._fleet.ready(link)
-            elif attempt is None or attempt.link is not link:
-                continue
-            elif "pid" in answer:
-                attempt.pid = answer["pid"]
             else:
+                attempt = self._attempts[answer["exit"]]
                 self._end(attempt, status=answer["status"], cause=answer.get("error", ""))
         self._fleet.release([a.link for a in self._attempts.values()])
 
     def _lose(self, link: ServerLink) -> None:
         """A server is gone, and with it whatever it had started."""
-        cause = f"the process that starts workers was {self._fleet.lost(link)}".replace("was exited", "exited")
+        cause = f"the process that starts workers {self._fleet.lost(link)}"
         for attempt in [a for a in self._attempts.values() if a.link is link]:
-            _end_group(attempt.pid)
             self._end(attempt, status=None, cause=cause)
 
     def _end(self, attempt: Attempt, *, status: int | None, cause: str) -> None:
@@ -193,10 +186,8 @@ class ProcessExecutor(Executor):
         if self._closed:
             return
         self._closed = True
-        clean = self._fleet.close()
+        self._fleet.close()
         for attempt in list(self._attempts.values()):
-            if not clean:
-                _end_group(attempt.pid)
             self._forget(attempt)
         self._events.clear()
         self._selector.close()
@@ -215,10 +206,3 @@ def _job_file(job: Job) -> int:
     with open(handle, "wb", closefd=False) as file:
         file.write(text)
     return handle
-
-
-def _end_group(leader_pid: int | None) -> None:
-    """Kill what a dead server has left of an attempt, and wait for it to go."""
-    give_up_s = time.monotonic() + _GROUP_END_S
-    while leader_pid is not None and kill_group(leader_pid, signal.SIGKILL) and time.monotonic() < give_up_s:
-        time.sleep(0.005)
