@@ -51,6 +51,12 @@ def no_memory(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[
     return {"value": len(bytearray(1 << 60))}
 
 
+def eat_memory(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Touch page after page, up to 2 GB."""
+    eaten = [bytearray(b"x" * (1 << 20)) for _ in range(2000)]
+    return {"value": len(eaten)}
+
+
 class OutOfMemoryError(RuntimeError):
     """Named as torch's is."""
 

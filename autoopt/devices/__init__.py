@@ -5,10 +5,10 @@ Imports no heavy library.
 
 from autoopt.devices.accelerators import Accelerator, Missing
 from autoopt.devices.cgroups import Cgroups
-from autoopt.devices.describe import describe
+from autoopt.devices.doctor import describe
+from autoopt.devices.host import Machine, machine
 from autoopt.devices.libraries import LIBRARIES, Library
-from autoopt.devices.machine import Machine, machine
-from autoopt.devices.slots import slots
+from autoopt.devices.slicing import slots
 
 __all__ = [
     "LIBRARIES",

@@ -1,6 +1,6 @@
 """Cuts a machine into slots."""
 
-from autoopt.devices.machine import Machine
+from autoopt.devices.host import Machine
 from autoopt.errors import OptionError
 from autoopt.values import Slot
 

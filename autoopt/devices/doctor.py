@@ -3,8 +3,8 @@
 import platform
 
 from autoopt.devices.accelerators import Accelerator
+from autoopt.devices.host import Machine
 from autoopt.devices.libraries import LIBRARIES, Library
-from autoopt.devices.machine import Machine
 from autoopt.values import format_bytes
 
 
