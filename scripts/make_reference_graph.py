@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from onnx import TensorProto
 
 from autoopt.strategies.graph import GraphBuilder
 from autoopt.strategies.model import FEATURES, SCORES
@@ -18,10 +19,12 @@ WIDTHS = (64, 256, 256, 10)
 
 
 def weights(graph: GraphBuilder, rows: int, columns: int) -> str:
-    """sin(0), sin(1), ... scaled: computed once by the runtime, when it folds constants."""
-    ramp = graph.add("Range", *(graph.constant(v, np.float32) for v in (0.0, float(rows * columns), 1.0)))
-    waves = graph.add("Div", graph.add("Sin", ramp), graph.constant(float(rows) ** 0.5, np.float32))
-    return graph.add("Reshape", waves, graph.constant([rows, columns], np.int64))
+    """sin(0), sin(1), sin(4), sin(9), ...: as good as random, computed once by the runtime when it folds constants."""
+    ramp = graph.add("Range", *(graph.constant(v, np.float64) for v in (0.0, float(rows * columns), 1.0)))
+    waves = graph.add("Sin", graph.add("Mul", ramp, ramp))
+    scaled = graph.add("Div", waves, graph.constant((rows / 4) ** 0.5, np.float64))
+    matrix = graph.add("Reshape", scaled, graph.constant([rows, columns], np.int64))
+    return graph.add("Cast", matrix, to=TensorProto.FLOAT)
 
 
 def reference_graph() -> bytes:
