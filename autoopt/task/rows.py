@@ -31,8 +31,6 @@ def read_rows(
     table = read_table(source)
     problems = [p for p in table.problems if not _elsewhere(p, table, (*number_columns, *category_columns))]
     problems += _absent(table, [*number_columns, *category_columns])
-    if not table.rows and not problems:
-        problems.append(Problem(what=f"{table.name} has no rows.", mend="Give a file with rows to predict."))
     columns: dict[str, NDArray[np.generic]] = {}
     for name in number_columns:
         if name in table.names:

@@ -19,7 +19,7 @@ from autoopt.values import FailureReason
 Floats = NDArray[np.float64]
 Formula = Callable[[Floats], Floats]
 
-INTERVAL_WORK = 4_000_000
+INTERVAL_WORK = 2_000_000
 """Rounds x rows x classes that one interval may cost; more rows than fit are sampled."""
 _LEAST_ROWS = 1_000
 _CONFIDENCE = 0.95
@@ -36,7 +36,7 @@ def bootstrap_interval(
 ) -> tuple[float, float]:
     """95 % interval of the metric over resampled rows (percentile bootstrap).
 
-    Above about 4e6 / (rounds x classes) rows, that many are sampled and the interval, which is then too wide, is
+    Above about 2e6 / (rounds x classes) rows, that many are sampled and the interval, which is then too wide, is
     narrowed by the root of their share and laid around the score of all rows.
     """
     values = _checked(facts, target, scores)
@@ -124,7 +124,8 @@ def _regression(name: str, target: Floats, values: Floats) -> Formula:
 
 def _divided(above: Floats, below: Floats, otherwise: float = np.nan) -> Floats:
     """above / below, `otherwise` where below is zero."""
-    return np.divide(above, below, out=np.full(np.shape(above), otherwise), where=below > 0)
+    ratio: Floats = np.divide(above, below, out=np.full(np.shape(above), otherwise), where=below > 0)
+    return ratio
 
 
 def _confusion(name: str, facts: TaskFacts, target: NDArray[Any], chosen: NDArray[Any]) -> Formula:

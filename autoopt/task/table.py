@@ -132,6 +132,8 @@ def from_arrow(name: str, arrow: pa.Table, **more: object) -> Table:
     problems: list[Problem] = list(more.pop("problems", ()))  # type: ignore[call-overload]
     names, found = unique_names([str(n).strip() for n in arrow.column_names])
     problems.extend(found)
+    if not arrow.num_rows:
+        problems.append(no_rows(name))
     numbers = np.arange(1, arrow.num_rows + 1, dtype=np.int64)
     columns: dict[str, pa.Array] = {}
     for column, chunked in zip(names, arrow.columns, strict=True):
@@ -151,7 +153,7 @@ def from_arrow(name: str, arrow: pa.Table, **more: object) -> Table:
 
 def no_rows(what: str) -> Problem:
     """The problem of a source with columns and nothing below them."""
-    return Problem(what=f"{what} has columns but no rows.", mend="Check that it was written to the end.")
+    return Problem(what=f"{what} has no rows.", mend="Check that it was written to the end.")
 
 
 def known_columns(names: Sequence[str]) -> str:

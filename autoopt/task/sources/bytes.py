@@ -85,12 +85,13 @@ def unpacked(path: Path, raw: bytes) -> bytes:
 
 
 def _refuse_other_formats(path: Path, raw: bytes) -> None:
-    if raw[:2] in _UTF16 or (len(raw) > 3 and raw[1:60:2].count(0) > len(raw[1:60:2]) // 2):
-        mend = f"Write it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > utf8_{path.name}"
-        raise DataError(f"{path} is UTF-16 text, not UTF-8.", mend)
     for magic, what, mend in _MAGIC:
         if raw.startswith(magic):
             raise DataError(f"{path} is {what}, not a text table.", mend)
+    every_second = raw[1:60:2]
+    if raw[:2] in _UTF16 or every_second.count(0) > len(every_second) // 2:
+        mend = f"Write it as UTF-8: iconv -f UTF-16 -t UTF-8 {path.name} > utf8_{path.name}"
+        raise DataError(f"{path} is UTF-16 text, not UTF-8.", mend)
     at = raw.find(b"\0")
     if at >= 0:
         line = raw.count(b"\n", 0, at) + 1

@@ -58,7 +58,7 @@ def _fast(path: Path, raw: bytes, delimiter: str, layout: Layout, problems: list
     names, found = _header(header)
     width = len(names)
     good = layout.fields[1:] == width
-    found += _ragged(width, layout.numbers[1:][~good], layout.fields[1:][~good], len(good))
+    found += _ragged(path, width, layout.numbers[1:][~good], layout.fields[1:][~good], len(good))
     numbers = layout.numbers[1:][good]
     longest = int((layout.ends - layout.starts).max())
     columns = [pa.array([], TEXT)] * width
@@ -97,7 +97,7 @@ def _slow(path: Path, raw: bytes, delimiter: str, problems: list[Problem]) -> Ta
     names, found = _header(every[0][1])
     bad = [(number, len(fields)) for number, fields in every[1:] if len(fields) != len(names)]
     good = [(number, fields) for number, fields in every[1:] if len(fields) == len(names)]
-    found += _ragged(len(names), np.array([b[0] for b in bad]), np.array([b[1] for b in bad]), len(every) - 1)
+    found += _ragged(path, len(names), np.array([b[0] for b in bad]), np.array([b[1] for b in bad]), len(every) - 1)
     columns = [pa.array([fields[k].strip() for _, fields in good], TEXT) for k in range(len(names))]
     return _table(path, names, columns, np.array([n for n, _ in good], dtype=np.int64), [*problems, *found])
 
@@ -105,8 +105,6 @@ def _slow(path: Path, raw: bytes, delimiter: str, problems: list[Problem]) -> Ta
 def _table(
     path: Path, names: tuple[str, ...], columns: list[pa.Array], numbers: np.ndarray, problems: list[Problem]
 ) -> Table:
-    if not len(numbers) and not problems:
-        problems = [no_rows(str(path))]
     return Table(
         name=path.name,
         names=names,
@@ -126,7 +124,9 @@ def _header(fields: list[str]) -> tuple[tuple[str, ...], list[Problem]]:
     return names, problems
 
 
-def _ragged(width: int, numbers: np.ndarray, fields: np.ndarray, total: int) -> list[Problem]:
+def _ragged(path: Path, width: int, numbers: np.ndarray, fields: np.ndarray, total: int) -> list[Problem]:
+    if not total:
+        return [no_rows(path.name)]
     if not len(numbers):
         return []
     if len(numbers) == total and (fields == width + 1).all():
