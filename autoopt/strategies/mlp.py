@@ -108,9 +108,9 @@ class MLP(Model):
         plan = Plan.from_recipe(context.recipe, epochs=self.epochs, patience=self.patience, seed=context.seed)
         try:
             with settled(context.slot, context.seed) as device:
-                network = self._network(data).to(device)
-                judge = _judge(data, device)
-                best = fit(network, _rows(data, network, device), judge, plan, context.report)
+                network = self.network(data).to(device)
+                judge = valid_judge(data, device)
+                best = fit(network, train_rows(data, network, device), judge, plan, context.report)
                 scores = network.scores(judge.numbers, judge.codes)
         except torch.OutOfMemoryError as error:
             raise StageFailure(
@@ -126,13 +126,13 @@ class MLP(Model):
 
         _check(data)
         with settled(context.slot, context.seed), torch.no_grad():
-            network = self._network(data)
+            network = self.network(data)
             for parameter in network.parameters():
                 if parameter.ndim == 1:  # fresh scales are all alike, and equal constants are stored once
                     parameter.uniform_(0.5, 1.5)
         return network.artifact()
 
-    def _network(self, data: TrainingData) -> "ResidualMLP":
+    def network(self, data: TrainingData) -> "ResidualMLP":
         """The network with random weights, and what it takes from the data before it learns."""
         import torch
 
@@ -159,7 +159,7 @@ def _check(data: TrainingData) -> None:
         raise StageFailure(FailureReason.ERROR, f"a network needs at least 2 train rows, and got {data.train.rows}")
 
 
-def _rows(data: TrainingData, network: "ResidualMLP", device: "torch.device") -> "Rows":
+def train_rows(data: TrainingData, network: "ResidualMLP", device: "torch.device") -> "Rows":
     """The train part on the device, a regression's target standardised."""
     import torch
 
@@ -173,7 +173,7 @@ def _rows(data: TrainingData, network: "ResidualMLP", device: "torch.device") ->
     return Rows(numbers=numbers, codes=codes, target=torch.tensor(target, device=device))
 
 
-def _judge(data: TrainingData, device: "torch.device") -> "Judge":
+def valid_judge(data: TrainingData, device: "torch.device") -> "Judge":
     """The task's metric on the valid part; a plainer one where it is undefined (ROC AUC of a single class)."""
     from autoopt.strategies.training_loop import Judge
 

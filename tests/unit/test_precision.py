@@ -4,7 +4,7 @@ import pytest
 import torch
 from support_network import Reports, context, facts_of, run, task
 
-from autoopt.strategies.mlp import MLP, _judge, _rows
+from autoopt.strategies.mlp import MLP, valid_judge, train_rows
 from autoopt.strategies.precision import Precision
 from autoopt.strategies.training_loop import Plan, fit, settled
 from autoopt.task.facts import Kind
@@ -19,10 +19,10 @@ def test_products_of_training_run_in_it_and_those_of_scoring_in_float32(name: st
     where = context({"precision": name}, features="bf16 fp16")
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
     with settled(where.slot, 1) as device:
-        network = MLP(width=16)._network(data)
+        network = MLP(width=16).network(data)
         network.blocks[0].inner.register_forward_hook(lambda module, _, output: seen[module.training].add(output.dtype))
         plan = Plan.from_recipe(where.recipe, epochs=2, patience=5, seed=1)
-        fit(network, _rows(data, network, device), _judge(data, device), plan, Reports())
+        fit(network, train_rows(data, network, device), valid_judge(data, device), plan, Reports())
     assert seen == {True: {DTYPES[name]}, False: {torch.float32}}
     assert {p.dtype for p in network.parameters()} == {torch.float32}
 

@@ -12,7 +12,7 @@ from support_network import Reports, context, task
 from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.batch_size import BatchSize, batch_count, batches
-from autoopt.strategies.mlp import MLP, _judge, _rows
+from autoopt.strategies.mlp import MLP, valid_judge, train_rows
 from autoopt.strategies.training_loop import Best, Judge, Plan, fit
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
@@ -32,11 +32,11 @@ def test_batches_have_the_size_asked_for_and_none_is_a_single_row(rows: int, siz
 
 def test_the_network_sees_batches_of_the_size_in_the_recipe() -> None:
     data = task(Kind.BINARY)  # 160 train rows
-    network = MLP(width=16)._network(data)
+    network = MLP(width=16).network(data)
     seen: list[int] = []
     network.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])) if module.training else None)
     plan = Plan.from_recipe(Recipe({"batch_size": 64}), epochs=2, patience=9, seed=1)
-    fit(network, _rows(data, network, CPU), _judge(data, CPU), plan, Reports())
+    fit(network, train_rows(data, network, CPU), valid_judge(data, CPU), plan, Reports())
     assert seen == [64, 64, 32] * 2
     assert plan.batch_size == BatchSize(rows=64)
 
@@ -60,7 +60,7 @@ def staged(values: list[float]) -> tuple[Judge, Iterator[float]]:
 
 def test_stops_when_patience_is_over_and_keeps_the_best_weights() -> None:
     data, reports = task(Kind.BINARY), Reports()
-    network = MLP(width=16)._network(data)
+    network = MLP(width=16).network(data)
     kept: list[torch.Tensor] = []
 
     def report(epoch: int, values: dict[str, float]) -> None:
@@ -69,7 +69,11 @@ def test_stops_when_patience_is_over_and_keeps_the_best_weights() -> None:
 
     judge, left = staged([0.5, 0.7, 0.6, 0.6, 0.9])
     best = fit(
-        network, _rows(data, network, CPU), judge, Plan.from_recipe(Recipe({}), epochs=9, patience=2, seed=1), report
+        network,
+        train_rows(data, network, CPU),
+        judge,
+        Plan.from_recipe(Recipe({}), epochs=9, patience=2, seed=1),
+        report,
     )
     assert reports.column("valid") == [0.5, 0.7, 0.6, 0.6]
     assert (best.epoch, best.value) == (2, 0.7)
