@@ -46,8 +46,9 @@ class Quantize(Strategy):
     * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows.
 
     Weights take a quarter of the bytes. At batch 1, networks of 512 units get twice as fast, those of 256 stay as they
-    are, and those of 128 and less get slower, as the conversions cost more than the products save: measure. Scores, skips and embeddings stay float (Jacob et al. 2018). On
-    processors without VNNI, sums of uint8 x int8 may saturate: the export's parity check tells.
+    are, and those of 128 and less get slower, as the conversions cost more than the products save: measure. Scores,
+    skips and embeddings stay float (Jacob et al. 2018). On processors without VNNI, sums of uint8 x int8 may saturate:
+    the export's parity check tells.
     calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by.
     """
 

@@ -4,7 +4,7 @@ import pytest
 import torch
 from support_network import Reports, context, facts_of, run, task
 
-from autoopt.strategies.mlp import MLP, valid_judge, train_rows
+from autoopt.strategies.mlp import MLP, train_rows, valid_judge
 from autoopt.strategies.precision import Precision
 from autoopt.strategies.training_loop import Plan, fit, settled
 from autoopt.task.facts import Kind

@@ -12,7 +12,7 @@ from support_network import Reports, context, task
 from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.batch_size import BatchSize, batch_count, batches
-from autoopt.strategies.mlp import MLP, valid_judge, train_rows
+from autoopt.strategies.mlp import MLP, train_rows, valid_judge
 from autoopt.strategies.training_loop import Best, Judge, Plan, fit
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
