@@ -16,9 +16,9 @@ from autoopt.task.prepare import prepare_task
 from autoopt.values import Slot
 
 MODELS: Mapping[str, Mapping[str, Any]] = {
-    "lightgbm": {"lightgbm.num_trees": 20},
-    "random_forest": {"random_forest.num_trees": 10},
-    "extra_trees": {"extra_trees.num_trees": 10},
+    "lightgbm": {"lightgbm.n_trees": 20},
+    "random_forest": {"random_forest.n_trees": 10},
+    "extra_trees": {"extra_trees.n_trees": 10},
     "decision_tree": {},
     "linear": {},
     "linear_svm": {},

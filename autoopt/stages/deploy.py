@@ -18,6 +18,7 @@ from autoopt.stages.join import join, pipeline_metadata
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.rows import batches
 from autoopt.strategies.model import Artifact, Features
+from autoopt.strategies.packed import packed_bytes
 from autoopt.strategies.preprocess import Rows, Target
 from autoopt.strategies.quantize import Quantize
 from autoopt.task.facts import TaskFacts
@@ -54,6 +55,8 @@ def whole_graph(
     except onnx.checker.ValidationError as error:
         message = f"The graph of the whole pipeline is not valid ONNX: {str(error).splitlines()[0]}."
         raise StageFailure(FailureReason.ERROR, message) from error
+    if quantize.form == "compact":
+        return packed_bytes(joined)
     content: bytes = joined.SerializeToString(deterministic=True)
     return content
 

@@ -13,7 +13,7 @@ from autoopt.stages import prepare as preparing
 from autoopt.stages import train as training
 from autoopt.stages.contract import Reporter, StageRun
 from autoopt.stages.keys import DEPLOY, PREPARE, TRAIN, stage_keys
-from autoopt.stages.lookup import artifacts, catalogue, models
+from autoopt.strategies import artifacts, catalogue, models
 from autoopt.strategies.model import Artifact, Model, TrainingContext, TrainingData
 from autoopt.strategies.quantize import Quantize
 from autoopt.task.snapshot import Snapshot
@@ -53,7 +53,10 @@ class Flow:
 
     def deployed(self) -> StoreEntry:
         """The whole pipeline as one file. A hit here needs neither of its parents, which may have been collected."""
-        return self._entry(DEPLOY, self.keys.deploy, self._deploy, needs=(self.prepared, self.trained))
+        entry = self._entry(DEPLOY, self.keys.deploy, self._deploy, needs=(self.prepared, self.trained))
+        if not self._entries.keys() >= {PREPARE, TRAIN}:
+            self._note_unread()
+        return entry
 
     def is_trained(self) -> bool:
         """Whether the training, or all that follows it, is in the store."""
@@ -82,6 +85,7 @@ class Flow:
         if entry is None:
             for parent in needs:
                 parent()
+            self.report(stage)
             began = time.monotonic()
             with self.store.make(stage, key) as folder:
                 make(folder)
@@ -90,9 +94,18 @@ class Flow:
             message = f"The result of stage {stage} vanished from the store right after it was written."
             raise StageFailure(FailureReason.CRASHED, message)
         seconds = time.monotonic() - began
+        self.runs = [run for run in self.runs if run.name != stage]
         self.runs.append(StageRun(name=stage, key=key, hit=hit, seconds=seconds, size_bytes=entry.size_bytes))
         self._entries[stage] = entry
         return entry
+
+    def _note_unread(self) -> None:
+        """Parents of a deployed file that were not needed: still hits where they are there, and used just now."""
+        noted = {run.name for run in self.runs}
+        for stage, key in ((PREPARE, self.keys.prepare), (TRAIN, self.keys.train)):
+            entry = None if stage in noted else self.store.find(stage, key, verify=False)
+            if entry is not None:
+                self.runs.append(StageRun(name=stage, key=key, hit=True, seconds=0.0, size_bytes=entry.size_bytes))
 
     def _prepare(self, folder: Path) -> None:
         train, valid = self.snapshot.part("train"), self.snapshot.part("valid")
