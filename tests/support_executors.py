@@ -51,10 +51,12 @@ def no_memory(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[
     return {"value": len(bytearray(1 << 60))}
 
 
-def eat_memory(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
-    """Touch page after page, up to 2 GB."""
-    eaten = [bytearray(b"x" * (1 << 20)) for _ in range(2000)]
-    return {"value": len(eaten)}
+def be_taken_for_memory(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """What the kernel does: count, and kill the worker or one of its helpers."""
+    Path(payload["counter"]).write_text("under_oom 0\noom_kill 1\n")
+    if payload["victim"] == "worker":
+        os.kill(os.getpid(), signal.SIGKILL)
+    raise RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed.")
 
 
 class OutOfMemoryError(RuntimeError):
@@ -116,6 +118,13 @@ def keep_reporting(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> 
     for step in range(payload["steps"]):
         time.sleep(payload["pause_s"])
         report("alive", step=step)
+    return {}
+
+
+def wait_for_file(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    report("waiting")
+    while not Path(payload["file"]).exists():
+        time.sleep(0.01)
     return {}
 
 

@@ -14,6 +14,7 @@ import psutil
 import pytest
 from support_executors import GIVE_UP_S, collect, job, run, wait_for_progress
 
+from autoopt.devices import Cgroups
 from autoopt.executors import Failed, Finished, ForkServer, FreshProcess, Launcher, ProcessExecutor
 from autoopt.values import FailureReason, Slot
 
@@ -96,11 +97,30 @@ def test_progress_moves_the_deadline(executor: ProcessExecutor) -> None:
     assert isinstance(run(executor, "keep_reporting", deadline_s=1.5, steps=20, pause_s=0.1), Finished)
 
 
-def test_time_in_which_nobody_polled_is_not_held_against_an_attempt(executor: ProcessExecutor) -> None:
-    executor.submit(job("a", "keep_reporting", SLOTS[0], deadline_s=1.0, steps=3, pause_s=0.5))
+def test_time_in_which_nobody_polled_is_not_held_against_an_attempt(executor: ProcessExecutor, tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    executor.submit(job("a", "wait_for_file", SLOTS[0], deadline_s=2.0, file=str(file)))
     wait_for_progress(executor)
-    time.sleep(3)
-    assert isinstance(collect(executor)[-1], Finished)
+    time.sleep(2.5)
+    file.touch()
+    assert collect(executor) == [Finished(token="a", result={})]
+
+
+@pytest.mark.parametrize("victim", ["worker", "helper"])
+def test_a_kill_that_the_kernel_counted_is_out_of_memory(
+    executor: ProcessExecutor, tmp_path: Path, victim: str
+) -> None:
+    counter = tmp_path / "memory" / "memory.oom_control"
+    counter.parent.mkdir()
+    counter.write_text("under_oom 0\noom_kill 0\n")
+    (tmp_path / "membership").write_text("3:memory:/\n")
+    executor._groups = Cgroups(root=tmp_path, membership=tmp_path / "membership")
+    ending = run(executor, "be_taken_for_memory", counter=str(counter), victim=victim)
+    assert isinstance(ending, Failed)
+    assert ending.reason is FailureReason.OUT_OF_MEMORY
+    later = run(executor, "send_self", signal="SIGKILL")
+    assert isinstance(later, Failed)
+    assert later.reason is FailureReason.CRASHED
 
 
 @linux_only
@@ -114,6 +134,15 @@ def test_with_an_attempt_its_descendants_end(executor: ProcessExecutor, then: st
     ending = collect(executor)[-1]
     assert isinstance(ending, Finished if then == "return" else Failed)
     assert [pid for pid in pids if runs(pid)] == []
+
+
+@linux_only
+def test_the_end_of_one_attempt_leaves_the_orphans_of_another(executor: ProcessExecutor) -> None:
+    executor.submit(job("a", "leave_children", SLOTS[0], then="hang"))
+    pids = [int(pid) for pid in wait_for_progress(executor).values.values()]
+    executor.submit(job("b", "leave_children", SLOTS[1], then="die"))
+    assert collect(executor)[-1].token == "b"
+    assert [pid for pid in pids if runs(pid)] == pids
 
 
 def test_a_thread_that_never_ends_does_not_keep_an_attempt(executor: ProcessExecutor) -> None:
@@ -247,6 +276,23 @@ def test_kill_9_of_the_orchestrator_leaves_nothing_behind(tmp_path: Path, name: 
         assert set(json.loads(file.read_text())) <= set(family)
         process.kill()
     wait_until(lambda: not any(runs(pid) for pid in family))
+
+
+@linux_only
+@pytest.mark.parametrize("name", ["ForkServer", "FreshProcess"])
+def test_kill_9_of_orchestrator_and_server_at_once_leaves_no_worker(tmp_path: Path, name: str) -> None:
+    body = (
+        'executor.submit(job("a", "sleep_for_ever", slots[0]))\nprint(executor.poll(60)[0].values["pid"], flush=True)'
+    )
+    with orchestrator(tmp_path, f"{body}\nthreading.Event().wait()\n", launcher=name) as process:
+        assert process.stdout is not None
+        worker = int(float(process.stdout.readline()))
+        server = psutil.Process(worker).parent()
+        assert server is not None
+        process.send_signal(signal.SIGSTOP)
+        server.kill()
+        process.kill()
+    wait_until(lambda: not runs(worker))
 
 
 @linux_only
