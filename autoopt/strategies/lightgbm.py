@@ -61,8 +61,9 @@ class LightGBM(Model):
         check_plain(data, self.name, missing=True)
         scale = _Scale.of(data)
         params = self._params(data, context)
-        train_set = lightgbm.Dataset(data.train.numbers, scale.shrunk(data.train_target), params=params)
-        valid_set = train_set.create_valid(data.valid.numbers, scale.shrunk(data.valid_target))
+        numbers, valid_numbers = (np.ascontiguousarray(f.numbers) for f in (data.train, data.valid))
+        train_set = lightgbm.Dataset(numbers, scale.shrunk(data.train_target), params=params)
+        valid_set = train_set.create_valid(valid_numbers, scale.shrunk(data.valid_target))
         watch = _Watch(data=data, context=context, scale=scale)
         context.report(0, {})
         try:

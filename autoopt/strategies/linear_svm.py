@@ -127,7 +127,7 @@ def _platt(decisions: Floats, target: NDArray[np.int64]) -> tuple[Floats, Floats
         column = decisions[:, [output]] / unit
         above, below = np.count_nonzero(positive), np.count_nonzero(~positive)
         hope = np.where(positive, (above + 1) / (above + 2), 1 / (below + 2))  # a row counts for both, by this share
-        fit = LogisticRegression(C=1e6, solver="newton-cholesky").fit(
+        fit = LogisticRegression(C=1e6, solver="newton-cholesky", tol=1e-8).fit(
             np.concatenate([column, column]),
             np.repeat([1, 0], len(column)),
             sample_weight=np.concatenate([hope, 1 - hope]),

@@ -40,7 +40,7 @@ class RandomForest(Model):
             max_leaf_nodes=self.max_leaf_nodes,
             min_samples_leaf=min(self.min_samples_leaf, data.train.rows),
             max_features=self.max_features_share,
-            max_samples=self.bootstrap_share,
+            max_samples=max(1, round(self.bootstrap_share * data.train.rows)),  # a share warns on few rows
             bootstrap=True,
             warm_start=True,
             n_jobs=context.slot.threads,

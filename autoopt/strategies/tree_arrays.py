@@ -100,10 +100,10 @@ class TreeArrays:
 
 def float32_below(values: Floats) -> NDArray[np.float32]:
     """The largest float32 not above each value: for every float32 x, `x <= t` holds exactly when `x <= that` does."""
-    with np.errstate(over="ignore"):
+    with np.errstate(over="ignore"):  # beyond float32 is infinite there, which compares as it should
         near = values.astype(np.float32)
-    above = near.astype(np.float64) > values
-    near[above] = np.nextafter(near[above], np.float32(-np.inf))
+        above = near.astype(np.float64) > values
+        near[above] = np.nextafter(near[above], np.float32(-np.inf))
     return near
 
 

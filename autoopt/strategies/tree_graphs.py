@@ -27,7 +27,7 @@ PORTABLE_ML_OPSET: Final = 4
 """The newest version of the domain in which the portable operator is not deprecated."""
 RAW: Final = "raw"
 """Output of the encoded trees: float32 (rows, outputs), sums or means over the trees."""
-_ROW_BYTES: Final = 32_768  # what looked-up rows may take for each row of input, so that large batches fit in memory
+_ROW_BYTES: Final = 16_384  # what looked-up rows may take for each row of input, so that large batches fit in memory
 _AVERAGE: Final = 0
 
 

@@ -73,7 +73,7 @@ class TreesArtifact(Artifact):
     def graph(self) -> onnx.ModelProto:
         """The portable encoding: TreeEnsembleRegressor of `ai.onnx.ml` 3, in float32."""
         encoded = portable(self.arrays, outputs=self.outputs, average=self.average)
-        return self._model(encoded, PORTABLE_ML_OPSET)
+        return self.model_of(encoded, PORTABLE_ML_OPSET)
 
     def compact_graph(self) -> onnx.ModelProto:
         """The smallest encoding that gives the same scores: TreeEnsemble of `ai.onnx.ml` 5, or `graph()` if smaller.
@@ -81,7 +81,7 @@ class TreesArtifact(Artifact):
         Equal to `graph()` bit for bit with one output a tree; with a row of outputs in each leaf (forests of three
         classes and more) up to the order of a float32 sum.
         """
-        small = self._model(compact(self.arrays, outputs=self.outputs, average=self.average), ML_OPSET)
+        small = self.model_of(compact(self.arrays, outputs=self.outputs, average=self.average), ML_OPSET)
         large = self.graph()
         return small if small.ByteSize() <= large.ByteSize() else large
 
@@ -110,7 +110,8 @@ class TreesArtifact(Artifact):
             return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
         return raw
 
-    def _model(self, encoded: Encoded, ml_opset: int) -> onnx.ModelProto:
+    def model_of(self, encoded: Encoded, ml_opset: int) -> onnx.ModelProto:
+        """An encoding of these trees as a model: base and link behind it."""
         nodes, constants = list(encoded.nodes), list(encoded.constants)
         value = RAW
 
