@@ -60,7 +60,7 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
     options = replace(options, target=options.target or table.default_target)
     found = _Findings(problems=list(table.problems), warnings=list(table.warnings))
     _check_options(table, options, found)
-    if table.rows == 0:
+    if table.rows == 0 or not table.whole:
         raise DataError(found.problems)
     columns = _features(table, options, found)
     target = _target(table, options, found)
@@ -93,10 +93,12 @@ def _check_options(table: Table, options: TaskOptions, found: _Findings) -> None
     if options.split_column and options.time_column:
         what = "--split-column and --time-column were both given."
         found.problems.append(Problem(what=what, mend="Choose the one that says how the rows are to be split."))
-    if table.rows and table.rows < LEAST_ROWS:
+    if table.problems:
+        return  # rows that could not be read were not counted
+    if table.rows < LEAST_ROWS:
         what = f"{table.name} has {count(table.rows, 'row')}; at least {LEAST_ROWS} are needed to split and learn."
         found.problems.append(Problem(what=what, mend="Give more rows."))
-    elif table.rows and table.rows < _NOISY_ROWS:
+    elif table.rows < _NOISY_ROWS:
         found.warnings.append(f"{count(table.rows, 'row')} are few: every score will be noisy.")
 
 
@@ -109,8 +111,8 @@ def _features(table: Table, options: TaskOptions, found: _Findings) -> list[Colu
         for name, array in zip(table.names, table.columns, strict=True)
     ]
     if not any(c.facts.used for c in columns):
-        left_out = [f"{c.facts.name} ({c.facts.note or c.facts.role})" for c in columns]
-        what = f"No column is left to learn from: {listed(left_out, shown=10)}."
+        left_out = [f"{quoted(c.facts.name)} ({c.facts.note or f'the {c.facts.role}'})" for c in columns[:10]]
+        what = f"No column is left to learn from: {', '.join(left_out)}{', ...' if len(columns) > 10 else ''}."
         found.problems.append(Problem(what=what, mend="Give columns of numbers, truth values or categories."))
     return columns
 

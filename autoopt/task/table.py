@@ -30,6 +30,7 @@ class Table:
     notes: Mapping[str, str] = field(default_factory=dict)  # column → what was done while reading
     warnings: tuple[str, ...] = ()
     default_target: str | None = None
+    whole: bool = True  # False where reading ended early, or the header is not one: later checks would only mislead
     labelled: bool = False  # the source says that its target is classes (a demo)
 
     @property

@@ -536,6 +536,16 @@ def frame_with_complex_numbers(folder: Path) -> pd.DataFrame:
     return plain_frame().assign(z=np.ones(120) * 1j)
 
 
+@bad("'day' holds period")
+def frame_with_periods(folder: Path) -> pd.DataFrame:
+    return plain_frame().assign(day=pd.period_range("2024-01-01", periods=120))
+
+
+@bad("'took' holds duration")
+def frame_with_durations(folder: Path) -> pd.DataFrame:
+    return plain_frame().assign(took=pd.to_timedelta(range(120), unit="s"))
+
+
 @bad("mixes 117 numbers with texts ('low')", "rows 1, 2, 3")
 def frame_with_mixed_objects(folder: Path) -> pd.DataFrame:
     frame = plain_frame()

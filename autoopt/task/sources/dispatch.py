@@ -14,7 +14,7 @@ from autoopt.task.sources.hdf5 import read_hdf5
 from autoopt.task.sources.parquet import read_parquet
 from autoopt.task.sources.text import read_text
 from autoopt.task.table import Table
-from autoopt.task.wording import nearest
+from autoopt.task.wording import nearest, quoted
 
 _READERS = {
     ".csv": read_text,
@@ -69,11 +69,10 @@ def _check_file(path: Path) -> None:
     except (FileNotFoundError, NotADirectoryError):
         raise DataError(f"{path} does not exist.", _similar(path)) from None
     except (OSError, ValueError) as error:  # a name that is too long, loops, holds NUL
-        raise (
-            error
-            if isinstance(error, DataError)
-            else DataError(f"{str(path)[:80]!r} cannot be opened: {error}.", "Check the path.")
-        ) from None
+        if isinstance(error, DataError):
+            raise
+        reason = error.strerror if isinstance(error, OSError) else error
+        raise DataError(f"{quoted(path)} cannot be opened: {reason}.", "Check the path.") from None
 
 
 def _similar(path: Path) -> str:

@@ -40,12 +40,16 @@ def _array(name: str, series: "pd.Series[Any]", problems: list[Problem]) -> pa.A
         series = series.astype(series.cat.categories.dtype if not series.cat.categories.empty else object)
     if isinstance(series.dtype, pd.SparseDtype):
         series = pd.Series(np.asarray(series))
+    if isinstance(series.dtype, pd.DatetimeTZDtype):
+        series = series.dt.tz_convert(None)  # Arrow's own way warns with pandas 3
     if series.dtype == object:
         return _objects(name, series, problems)
     try:
-        array = pa.Array.from_pandas(series)
-    except (pa.ArrowException, TypeError) as error:
-        what = f"Column {quoted(name)} holds {series.dtype}, which cannot be learned from ({error})."
+        array = None if isinstance(series.dtype, pd.PeriodDtype | pd.IntervalDtype) else pa.Array.from_pandas(series)
+    except (pa.ArrowException, TypeError):
+        array = None
+    if array is None:
+        what = f"Column {quoted(name)} holds {series.dtype}, which cannot be learned from."
         problems.append(Problem(what=what, mend="Drop it, or turn it into numbers or texts."))
         return None
     return array.combine_chunks() if isinstance(array, pa.ChunkedArray) else array

@@ -68,7 +68,7 @@ def _fast(path: Path, raw: bytes, delimiter: str, layout: Layout, problems: list
             return None
         trims = b" " in raw or b"\t" in raw or b"\xc2\xa0" in raw
         columns = [pc.utf8_trim_whitespace(c.combine_chunks()) if trims else c.combine_chunks() for c in arrow.columns]
-    return _table(path, names, columns, numbers, [*problems, *found])
+    return _table(path, names, columns, numbers, [*problems, *found], whole=not _headless(header))
 
 
 def _arrow(raw: bytes, start: int, names: tuple[str, ...], delimiter: str, longest: int) -> pa.Table:
@@ -91,7 +91,9 @@ def _arrow(raw: bytes, start: int, names: tuple[str, ...], delimiter: str, longe
 
 def _slow(path: Path, raw: bytes, delimiter: str, problems: list[Problem]) -> Table:
     """Parsed record by record."""
+    before = len(problems)
     every = list(records(raw, delimiter, problems))
+    whole = len(problems) == before
     if not every:
         raise DataError(problems or f"{path} has no header.")
     names, found = _header(every[0][1])
@@ -99,11 +101,19 @@ def _slow(path: Path, raw: bytes, delimiter: str, problems: list[Problem]) -> Ta
     good = [(number, fields) for number, fields in every[1:] if len(fields) == len(names)]
     found += _ragged(path, len(names), np.array([b[0] for b in bad]), np.array([b[1] for b in bad]), len(every) - 1)
     columns = [pa.array([fields[k].strip() for _, fields in good], TEXT) for k in range(len(names))]
-    return _table(path, names, columns, np.array([n for n, _ in good], dtype=np.int64), [*problems, *found])
+    return _table(
+        path, names, columns, np.array([n for n, _ in good], dtype=np.int64), [*problems, *found], whole=whole
+    )
 
 
 def _table(
-    path: Path, names: tuple[str, ...], columns: list[pa.Array], numbers: np.ndarray, problems: list[Problem]
+    path: Path,
+    names: tuple[str, ...],
+    columns: list[pa.Array],
+    numbers: np.ndarray,
+    problems: list[Problem],
+    *,
+    whole: bool,
 ) -> Table:
     return Table(
         name=path.name,
@@ -111,17 +121,23 @@ def _table(
         columns=tuple(columns),
         row_numbers=np.asarray(numbers, dtype=np.int64),
         problems=tuple(problems),
+        whole=whole,
     )
 
 
 def _header(fields: list[str]) -> tuple[tuple[str, ...], list[Problem]]:
     stripped = [f.strip() for f in fields]
     names, problems = unique_names(stripped)
-    counted = [str(k) for k in range(len(stripped))], [str(k + 1) for k in range(len(stripped))]
-    if stripped not in counted and all(_NUMBER.fullmatch(f) for f in stripped):
+    if _headless(stripped):
         shown = quoted(", ".join(stripped))
         return names, [Problem(what=f"Row 1 holds only numbers ({shown}): the header is missing.", mend="Add one.")]
     return names, problems
+
+
+def _headless(fields: list[str]) -> bool:
+    """Whether the first row holds numbers, and not 0, 1, 2, ... or 1, 2, 3, ... as a saved frame's header may."""
+    counted = [str(k) for k in range(len(fields))], [str(k + 1) for k in range(len(fields))]
+    return fields not in counted and all(_NUMBER.fullmatch(f.strip()) for f in fields)
 
 
 def _ragged(path: Path, width: int, numbers: np.ndarray, fields: np.ndarray, total: int) -> list[Problem]:

@@ -1,0 +1,131 @@
+"""Properties of splits, readers and metrics over many small tables."""
+
+import tempfile
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sklearn import metrics as sk
+from support_task import facts_of, options, plain_frame, write_hdf5
+
+from autoopt.task import Kind, Snapshot, prepare_task, score
+from autoopt.task.columns import Column
+from autoopt.task.facts import ColumnFacts, Role
+from autoopt.task.sources.dispatch import read_table
+from autoopt.task.splits import PARTS, SHARES, by_hash, cut, row_hashes
+from autoopt.task.targets import Target
+
+numbers = st.floats(allow_nan=False, allow_infinity=False, width=64)
+words = st.text(st.characters(codec="utf-8", exclude_categories=("Cs", "Cc", "Zs", "Zl", "Zp")), max_size=6)
+few_numbers = st.lists(st.sampled_from([0.0, 1.5, -2.0, float("nan")]), min_size=6, max_size=60)
+
+
+def column(name: str, values: Any) -> Column:
+    facts = ColumnFacts(name=name, role=Role.NUMBER, used=True)
+    return Column(facts=facts, numbers=np.asarray(values, dtype=np.float64))
+
+
+def of_classes(values: Any) -> Target:
+    codes = np.asarray(values, dtype=np.int64)
+    return Target(kind=Kind.MULTICLASS, values=codes, classes=("a", "b", "c"))
+
+
+@given(few_numbers, st.integers(0, 3), st.data())
+def test_equal_rows_never_straddle_and_order_does_not_matter(values: list[float], seed: int, data: Any) -> None:
+    classes = data.draw(st.lists(st.integers(0, 2), min_size=len(values), max_size=len(values)))
+    order = np.array(data.draw(st.permutations(range(len(values)))))
+    columns = [column("x", values), column("y", np.asarray(values) * 2)]
+    parts = by_hash(row_hashes(columns, len(values), seed), of_classes(classes))
+    placed: dict[tuple[str, int], int] = {}
+    for value, label, part in zip(values, classes, parts, strict=True):
+        assert placed.setdefault((str(value), label), part) == part
+    shuffled = [column("y", np.asarray(values)[order] * 2), column("x", np.asarray(values)[order])]
+    again = by_hash(row_hashes(shuffled, len(values), seed), of_classes(np.asarray(classes)[order]))
+    np.testing.assert_array_equal(again, parts[order])
+
+
+@given(st.integers(30, 400), st.integers(0, 5))
+def test_different_rows_are_cut_at_the_shares_within_each_class(rows: int, seed: int) -> None:
+    generator = np.random.default_rng(seed)
+    classes = generator.integers(0, 3, rows)
+    parts = by_hash(row_hashes([column("x", generator.random(rows))], rows, seed), of_classes(classes))
+    for k in range(3):
+        members = parts[classes == k]
+        for part, share in enumerate(SHARES):
+            if len(members) >= 3:
+                assert (members == part).any()
+            assert abs((members == part).sum() - share * len(members)) <= 1.5
+
+
+@given(st.lists(st.integers(0, 50), min_size=3, max_size=100))
+def test_cutting_keeps_the_order_and_leaves_no_part_empty(keys: list[int]) -> None:
+    values = np.array(keys)
+    parts = cut(values)
+    if len(set(keys)) >= 3:
+        assert set(parts.tolist()) == {0, 1, 2}
+        assert values[parts == 0].max() < values[parts == 1].min()
+        assert values[parts == 1].max() < values[parts == 2].min()
+
+
+@settings(max_examples=20, deadline=None)
+@given(st.integers(0, 10**6), st.integers(0, 50))
+def test_a_task_partitions_its_rows_and_repeats(seed: int, table: int) -> None:
+    frame = plain_frame(60, table)
+    frame = pd.concat([frame, frame.iloc[:15]], ignore_index=True)
+    first, second = (prepare_task(frame, options(seed=seed)) for _ in range(2))
+    assert first.facts == second.facts
+    found = np.concatenate([first.parts[p].row_ids for p in PARTS])
+    assert sorted(found.tolist()) == list(range(1, len(frame) + 1))
+    part_of = {int(r): p for p in PARTS for r in first.parts[p].row_ids}
+    assert all(part_of[k + 1] == part_of[k + 61] for k in range(15)), "a row and its twin are in one part"
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.tuples(numbers, words, st.booleans()), min_size=2, max_size=30))
+def test_what_was_written_is_read(rows: list[tuple[float, str, bool]]) -> None:
+    frame = pd.DataFrame(rows, columns=["n", "w", "b"]).astype({"w": "str"})
+    with tempfile.TemporaryDirectory() as name:
+        folder = Path(name)
+        frame.to_csv(folder / "data.csv", index=False)
+        frame.to_csv(folder / "data.csv.gz", index=False, sep=";")
+        frame.to_parquet(folder / "data.parquet", index=False)
+        write_hdf5(folder / "data.h5", {c: frame[c].to_numpy() for c in frame})
+        for file in ("data.csv", "data.csv.gz", "data.parquet", "data.h5"):
+            table = read_table(folder / file)
+            assert table.problems == ()
+            assert [float(v) for v in table.column("n").to_pylist()] == frame["n"].tolist()
+            assert table.column("w").to_pylist() == frame["w"].tolist()
+            assert [str(v) for v in table.column("b").to_pylist()] == [str(v) for v in frame["b"]]
+
+
+@settings(max_examples=15, deadline=None)
+@given(st.integers(0, 1000), st.floats(0, 0.5), st.lists(words.filter(len), min_size=2, max_size=5, unique=True))
+def test_a_snapshot_gives_back_the_values(seed: int, gaps: float, categories: list[str]) -> None:
+    generator = np.random.default_rng(seed)
+    frame = plain_frame(90, seed)
+    frame["height"] = np.where(generator.random(90) < gaps, np.nan, frame["height"])
+    frame["word"] = generator.choice(np.array(["text", *categories, ""], dtype=object), 90)
+    task = prepare_task(frame, options())
+    with tempfile.TemporaryDirectory() as name:
+        task.save(Path(name) / "task")
+        snapshot = Snapshot.open(Path(name) / "task")
+        for part in PARTS:
+            got = snapshot.part(part)
+            expected = frame.iloc[got.row_ids - 1]
+            np.testing.assert_array_equal(got.numbers[:, 0], expected["height"])
+            if "word" in snapshot.facts.category_columns:
+                assert got.categories[:, -1].tolist() == expected["word"].tolist()
+
+
+@given(st.lists(st.tuples(st.booleans(), st.integers(0, 6)), min_size=4, max_size=80))
+def test_rank_metrics_agree_with_scikit_learn_on_any_ties(rows: list[tuple[bool, int]]) -> None:
+    target = np.array([int(t) for t, _ in rows])
+    target[:2] = (0, 1)
+    chance = np.array([v for _, v in rows]) / 6
+    scores = np.stack([1 - chance, chance], axis=1)
+    facts = facts_of(Kind.BINARY, 2)
+    assert abs(score("roc_auc", facts, target, scores) - sk.roc_auc_score(target, chance)) < 1e-12
+    assert abs(score("average_precision", facts, target, scores) - sk.average_precision_score(target, chance)) < 1e-12
