@@ -202,7 +202,7 @@ class Finisher:
 
     def _contents(self, exported: Exported) -> BundleContents:
         study = self._ledger.study(self._context.study.name)
-        trials = self._ledger.trials(study.name)
+        trials, looks = self._ledger.trials(study.name), self._writer.test_looks()
         view = StudyView(
             study=study,
             facts=self._context.facts,
@@ -212,10 +212,12 @@ class Finisher:
             front=tuple(front(trials, self._context.objectives)),
             best=exported.trial,
             verified=exported.verified,
-            test_looks=self._writer.test_looks(),
+            test_looks=looks,
         )
         return BundleContents(
-            view=view,
+            study=study,
+            facts=self._context.facts,
+            test_looks=looks,
             trial=exported.trial,
             pick=exported.pick,
             verified=exported.verified,

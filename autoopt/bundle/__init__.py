@@ -1,0 +1,17 @@
+"""The bundle: what a study leaves behind. Written whole or not at all, verified before anything of it is loaded."""
+
+from autoopt.bundle.check import CheckReport, CheckRow, check_bundle
+from autoopt.bundle.contents import BundleContents
+from autoopt.bundle.load import Bundle, load_bundle
+from autoopt.bundle.write import check_target, write_bundle
+
+__all__ = [
+    "Bundle",
+    "BundleContents",
+    "CheckReport",
+    "CheckRow",
+    "check_bundle",
+    "check_target",
+    "load_bundle",
+    "write_bundle",
+]

@@ -1,0 +1,32 @@
+"""What a bundle is made of, and the names of its files."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+from autoopt.ledger import StudyRow, TrialRow
+from autoopt.stages.contract import VerifyResult
+from autoopt.task.facts import TaskFacts
+
+SCHEMA_VERSION: Final = 1
+MANIFEST: Final = "manifest.json"
+FRONT: Final = "front.json"
+SAMPLE: Final = "sample.json"
+GRAPHS: Final[Mapping[str, str]] = {"float": "model.onnx", "quantized": "model.quantized.onnx"}
+"""File of each artifact, by its role."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class BundleContents:
+    """Everything that goes into a bundle."""
+
+    study: StudyRow
+    facts: TaskFacts
+    trial: TrialRow
+    pick: str
+    verified: VerifyResult
+    chosen: str  # "float" or "quantized": what `predict` uses
+    missed: str  # limits that the chosen artifact breaks, in words; '' when all hold
+    tolerance: float
+    test_looks: int
+    report_html: str
