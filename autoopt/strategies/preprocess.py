@@ -25,6 +25,8 @@ from autoopt.strategies.reduce import Reduce, Reduction, fit_reduce
 from autoopt.strategies.scale import Scale, Scaling, fit_scale
 from autoopt.task.facts import TaskFacts
 
+_BATCH_ROWS = 8192  # one-hot columns of many rows at once would take gigabytes in between
+
 Target = NDArray[np.int64] | NDArray[np.float64]
 
 
@@ -56,9 +58,17 @@ class Preprocess:
     def transform(self, part: Rows) -> Features:
         """The graph's output for these rows: what models train on and are judged by."""
         session = Session(self.graph.SerializeToString())
-        found = session.run_all(graph_feed(self.facts, part))
-        codes = found.get(CODES, np.zeros((found[FEATURES].shape[0], 0), dtype=np.int64))
-        return Features(numbers=found[FEATURES], codes=codes, cardinalities=self.cardinalities)
+        rows = len(part.numbers)
+        numbers = np.empty((rows, len(self.feature_names)), dtype=np.float32)
+        codes = np.empty((rows, len(self.cardinalities)), dtype=np.int64)
+        feed = graph_feed(self.facts, part)
+        for at in range(0, rows, _BATCH_ROWS):
+            batch = slice(at, at + _BATCH_ROWS)
+            found = session.run_all({name: values[batch] for name, values in feed.items()})
+            numbers[batch] = found[FEATURES]
+            if self.cardinalities:
+                codes[batch] = found[CODES]
+        return Features(numbers=numbers, codes=codes, cardinalities=self.cardinalities)
 
     def train_features(self, graph_output: Features) -> Features:
         """What the model learns from: the graph's output for the training part, in the order it was fitted on.

@@ -17,6 +17,7 @@ LOG_STANDARD = "log_standard"
 LARGEST_UNSCALED = 1e30  # float32 ends at 3.4e38; sums and squares of what is let through must not reach it too easily
 LARGEST_SCALED = 1e15
 _LARGEST_DOUBLE = float(np.finfo(np.float64).max)
+_LEAST_CENTER = float(np.finfo(np.float32).tiny)  # onnxruntime drops the subtraction of what float32 takes for 0
 _LOG_SPREAD = 1e-9  # of the logs' size: below it rounding is what would be learned, and the column has no heavy tail
 
 
@@ -107,6 +108,7 @@ def fit_scale(config: Scale, numbers: NDArray[np.float64]) -> Scaling:
         logs = (high - low) > _LOG_SPREAD * np.maximum(np.abs(low), np.abs(high))
         numbers = np.where(logs, logged, numbers)
     center, width = _center_and_width(config.scale, numbers)
+    center = np.where(np.abs(center) < _LEAST_CENTER, 0.0, center)
     return Scaling(logs=logs if logs is not None and logs.any() else None, center=center, width=width)
 
 

@@ -269,3 +269,26 @@ def test_declarations_fit_their_defaults(strategy: type[Impute] | type[Scale] | 
         assert declaration.domain.contains(declaration.default)
         assert declaration.stage == "prepare"
         assert declaration.summary
+
+
+def test_many_rows_go_through_in_batches_and_projections_learn_from_some() -> None:
+    rows = 21_000
+    rng = np.random.default_rng(5)
+    numbers = rng.normal(size=(rows, 4)) * [5.0, 3.0, 2.0, 1.0]
+    categories = rng.choice(np.array(["a", "b", ""], dtype=object), (rows, 1))
+    part, facts = Table(numbers=numbers, categories=categories), facts_of(("a", "b", "c", "d"), ("e",))
+    for recipe in ({"encode": "embed", "encode.min_count": 1}, {"scale": "none", "reduce": "pca", "reduce.share": 0.4}):
+        found = fit_preprocess(part, facts, Recipe(recipe), np.arange(rows) % 2)  # type: ignore[arg-type]
+        assert_same(found.transform(part), found.reference(part), 1e-5)
+    theirs = PCA(n_components=2).fit(numbers)
+    assert abs(np.corrcoef(found.transform(part).numbers[:, 0], theirs.transform(numbers)[:, 0])[0, 1]) > 0.99
+
+
+@pytest.mark.parametrize("scale", SCALE)
+@pytest.mark.parametrize("size", [1e-262, 1e-45, 1e-30, 1e30, 1e300])
+def test_a_single_column_of_any_size_is_the_reference(scale: str, size: float) -> None:
+    """onnxruntime takes a double that float32 rounds to 0 for 0, and drops its subtraction."""
+    numbers = np.array([[np.nan], [0.0], [1.0], [2.0], [4.0], [8.0]]) * size
+    part = Table(numbers=numbers, categories=np.empty((6, 0), dtype=object))
+    found = fit_preprocess(part, facts_of(("x",), ()), Recipe({"scale": scale}), np.arange(6) % 2)
+    assert_same(found.transform(part), found.reference(part))
