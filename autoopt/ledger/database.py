@@ -36,7 +36,7 @@ class Database:
         self.patience_s = patience_s
         self.engine = make_engine(url, busy_timeout_s=patience_s)
         self._reader = self.engine.execution_options(**{READ_ONLY: True})
-        self._writing = threading.Lock()  # SQLite's own waiting polls; a lock hands over at once
+        self._writing = threading.Lock()  # also because SQLite's own waiting polls, and a lock hands over at once
 
     @property
     def is_sqlite(self) -> bool:
@@ -60,10 +60,11 @@ class Database:
         """`work` in one write transaction: all of it or nothing. May run `work` again. Raises LedgerUnavailable."""
 
         def transaction() -> T:
-            with self._writing, self.engine.begin() as connection:
+            with self.engine.begin() as connection:
                 return work(connection)
 
-        return self._patiently(transaction, self.patience_s)
+        with self._writing:  # through all tries: a StudyWriter knows by the newest mark whether its commit went through
+            return self._patiently(transaction, self.patience_s)
 
     def close(self) -> None:
         """Close every connection; using the database again opens new ones."""

@@ -67,17 +67,12 @@ def _latest_measures(
     connection: Connection, study_id: int, numbers: list[int] | None
 ) -> dict[int, dict[str, Measurement]]:
     c = measures.c
-    query = select(c.number, c.pass_name, c.name, c.value, c.low, c.high, c.provisional)
-    query = query.where(c.study_id == study_id).order_by(c.id)
+    query = select(c.number, c.name, c.value, c.low, c.high, c.provisional)
+    query = query.where(c.study_id == study_id).order_by(c.id)  # the final pass is written after the search's
     if numbers is not None:
         query = query.where(c.number.in_(numbers))
     latest: dict[int, dict[str, Measurement]] = {}
-    final: set[tuple[int, str]] = set()
-    for number, pass_name, name, value, low, high, provisional in connection.execute(query):
-        if pass_name == FINAL_PASS:
-            final.add((number, name))
-        elif (number, name) in final:
-            continue
+    for number, name, value, low, high, provisional in connection.execute(query):
         latest.setdefault(number, {})[name] = Measurement(value=value, low=low, high=high, provisional=provisional)
     return latest
 

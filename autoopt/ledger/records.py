@@ -63,6 +63,12 @@ def require_trial(connection: Connection, study_id: int, number: int) -> TrialSt
     return TrialState(state)
 
 
+def require_result(connection: Connection, study_id: int, number: int) -> None:
+    """ValueError when the trial was never recorded or owes its result."""
+    if require_trial(connection, study_id, number) is TrialState.RUNNING:
+        raise ValueError(f"trial {number} has no result yet")
+
+
 def add_attempt(connection: Connection, study_id: int, number: int, slot_index: int, token: str) -> None:
     """ValueError unless the trial owes a result and no attempt at it runs."""
     if require_trial(connection, study_id, number) is not TrialState.RUNNING:
@@ -154,9 +160,8 @@ def end_trial(connection: Connection, study_id: int, token: str | None, number: 
 
 
 def add_measures(connection: Connection, study_id: int, number: int, found: Measures, pass_name: str) -> None:
-    """Append; ValueError for figures that are not finite and for a trial that was never recorded."""
+    """Append; ValueError for figures that are not finite. The trial is on record."""
     check_measures(found)
-    require_trial(connection, study_id, number)
     moment = now()
     rows = [
         {

@@ -145,6 +145,7 @@ class StudyWriter:
 
         def work(connection: Connection) -> None:
             for number, found in measures.items():
+                records.require_result(connection, self.study_id, number)
                 records.add_measures(connection, self.study_id, number, found, queries.FINAL_PASS)
             for number, (state, reason) in (states or {}).items():
                 records.change_verdict(connection, self.study_id, number, state, reason)

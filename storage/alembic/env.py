@@ -6,9 +6,5 @@ There is no alembic.ini and no offline mode: the one caller is `autoopt db upgra
 from alembic import context
 
 connection = context.config.attributes["connection"]
-context.configure(
-    connection=connection,
-    version_table=context.config.attributes["version_table"],
-    transactional_ddl=True,  # SQLite too: the ledger's engine begins transactions itself, so half an upgrade rolls back
-)
-context.run_migrations()
+context.configure(connection=connection, version_table=context.config.attributes["version_table"])
+context.run_migrations()  # inside the caller's transaction, on SQLite too: half an upgrade rolls back

@@ -136,8 +136,13 @@ def test_a_commit_whose_answer_was_lost_is_not_done_twice(ledger: Ledger, monkey
         writer.enqueue([{"n": 1}])
         ledger.create_study("another", {}, Budget(trials=1))
         assert lost > 7
+        threads = [threading.Thread(target=lambda: [writer.enqueue([{"n": 2}]) for _ in range(10)]) for _ in range(3)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
         monkeypatch.undo()
-        assert [r.payload["n"] for r in writer.pending_outbox(10)] == [0, 1]
+        assert [r.payload["n"] for r in writer.pending_outbox(100)] == [0, 1, *[2] * 30]
     assert ledger.study("s").spent_s == 1.0
     assert len(ledger.steps("s", 0)) == 1
     assert [a.state for a in ledger.attempts("s")] == [AttemptState.DONE]

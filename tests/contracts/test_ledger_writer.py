@@ -229,7 +229,9 @@ def test_the_outbox_is_first_in_first_out_and_delivered_once(ledger: Ledger) -> 
         first = writer.pending_outbox(2)
         assert [r.payload["n"] for r in first] == [0, 1]
         writer.mark_delivered([r.id for r in first])
+        delivered = _column(ledger.url, "ao_outbox", "delivered_at")
         writer.mark_delivered([r.id for r in first])
+        assert _column(ledger.url, "ao_outbox", "delivered_at") == delivered
         writer.mark_delivered([])
         rest: list[OutboxRow] = writer.pending_outbox(100)
         assert [r.payload["n"] for r in rest] == [2, 3, 4]
@@ -272,6 +274,21 @@ def test_recovering_twice_is_recovering_once(ledger: Ledger) -> None:
         assert [a.state for a in ledger.attempts("s")] == [AttemptState.DONE, AttemptState.LOST]
         assert writer.finish_trial(writer.start_attempt(2, 0), 2, DONE)
     assert ledger.trials("s")[2].attempts == 2
+
+
+def test_recovering_one_study_leaves_the_others_alone(ledger: Ledger) -> None:
+    ledger.create_study("other", {}, Budget(trials=1))
+    with ledger.own("s") as writer, ledger.own("other") as other:
+        token = _begin(writer, 0)
+        assert other.recover() == []
+        assert writer.finish_trial(token, 0, DONE)
+
+
+def test_a_trial_without_a_result_has_no_final_measures(ledger: Ledger) -> None:
+    with ledger.own("s") as writer:
+        _begin(writer, 0)
+        with pytest.raises(ValueError, match="no result yet"):
+            writer.record_final_measures({0: QUALITY_MEASURE})
 
 
 def test_text_that_databases_refuse_is_kept_readable(ledger: Ledger) -> None:
