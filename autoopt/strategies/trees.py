@@ -12,9 +12,11 @@ from onnx import helper, numpy_helper
 from safetensors.numpy import load_file, save_file
 
 from autoopt.files import write_json, write_text
-from autoopt.strategies.model import FEATURES, IR_VERSION, ML_OPSET, OPSET, SCORES, Artifact
+from autoopt.strategies.model import FEATURES, IR_VERSION, OPSET, SCORES, Artifact
 from autoopt.strategies.tree_arrays import Floats, TreeArrays
-from autoopt.strategies.tree_graphs import ML_DOMAIN, PORTABLE_ML_OPSET, RAW, Encoded, compact, portable
+from autoopt.strategies.tree_compact import compact
+from autoopt.strategies.tree_nodes import ML_DOMAIN, RAW, Encoded
+from autoopt.strategies.tree_portable import portable
 
 Link = Literal["identity", "sigmoid", "softmax"]
 """What makes scores of the trees' sums: nothing (values, or probabilities already), or a link function."""
@@ -73,7 +75,7 @@ class TreesArtifact(Artifact):
     def graph(self) -> onnx.ModelProto:
         """The portable encoding: TreeEnsembleRegressor of `ai.onnx.ml` 3, in float32."""
         encoded = portable(self.arrays, outputs=self.outputs, average=self.average)
-        return self.model_of(encoded, PORTABLE_ML_OPSET)
+        return self.model_of(encoded)
 
     def compact_graph(self) -> onnx.ModelProto:
         """The smallest encoding that gives the same scores: TreeEnsemble of `ai.onnx.ml` 5, or `graph()` if smaller.
@@ -81,7 +83,7 @@ class TreesArtifact(Artifact):
         Equal to `graph()` bit for bit with one output a tree; with a row of outputs in each leaf (forests of three
         classes and more) up to the order of a float32 sum.
         """
-        small = self.model_of(compact(self.arrays, outputs=self.outputs, average=self.average), ML_OPSET)
+        small = self.model_of(compact(self.arrays, outputs=self.outputs, average=self.average))
         large = self.graph()
         return small if small.ByteSize() <= large.ByteSize() else large
 
@@ -110,7 +112,7 @@ class TreesArtifact(Artifact):
             return np.asarray(shifted / shifted.sum(axis=1, keepdims=True))
         return raw
 
-    def model_of(self, encoded: Encoded, ml_opset: int) -> onnx.ModelProto:
+    def model_of(self, encoded: Encoded) -> onnx.ModelProto:
         """An encoding of these trees as a model: base and link behind it."""
         nodes, constants = list(encoded.nodes), list(encoded.constants)
         value = RAW
@@ -138,7 +140,7 @@ class TreesArtifact(Artifact):
             [helper.make_tensor_value_info(SCORES, onnx.TensorProto.FLOAT, ["rows", self.columns])],
             constants,
         )
-        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, ml_opset)]
+        opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, encoded.ml_opset)]
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="autoopt")
         onnx.checker.check_model(model)
         return model

@@ -7,9 +7,8 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support_models import run
 
-from autoopt.strategies.model import ML_OPSET
 from autoopt.strategies.tree_arrays import TreeArrays, float32_below
-from autoopt.strategies.tree_graphs import compact
+from autoopt.strategies.tree_compact import compact
 from autoopt.strategies.trees import TreesArtifact
 
 FEATURES = 3
@@ -126,4 +125,4 @@ def test_the_float32_threshold_compares_as_the_float64_one(values: list[float], 
 def _compact(artifact: TreesArtifact) -> onnx.ModelProto:
     """The compact encoding itself: `compact_graph` falls back to the other where the trees are too few to gain."""
     encoded = compact(artifact.arrays, outputs=artifact.outputs, average=artifact.average)
-    return artifact.model_of(encoded, ML_OPSET)
+    return artifact.model_of(encoded)

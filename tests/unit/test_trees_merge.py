@@ -6,8 +6,9 @@ from support_models import Kind, context, run, sklearn_data
 
 from autoopt.strategies.random_forest import RandomForest
 from autoopt.strategies.tree_arrays import TreeArrays
-from autoopt.strategies.tree_graphs import compact, portable
+from autoopt.strategies.tree_compact import compact
 from autoopt.strategies.tree_merge import merge
+from autoopt.strategies.tree_portable import portable
 from autoopt.strategies.trees import TreesArtifact
 
 
