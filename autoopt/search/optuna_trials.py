@@ -2,7 +2,7 @@
 
 import contextlib
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 
 import optuna
@@ -62,7 +62,7 @@ class OptunaTrials:
         self.study = study
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study.study_name)
-        self._distributions = {d.key: distribution(d.domain) for d in space.dimensions}
+        self.distributions = {d.key: distribution(d.domain) for d in space.dimensions}
         self._ids: dict[int, int] = {}
 
     def read(self) -> Sequence[FrozenTrial]:
@@ -77,7 +77,7 @@ class OptunaTrials:
             state=told.state,
             values=None if told.values is None else list(told.values),
             params=dict(keys),
-            distributions={key: self._distributions[key] for key in keys},
+            distributions={key: self.distributions[key] for key in keys},
             user_attrs={"source": note} if note else {},
             constraints=dict(told.constraints),
         )
@@ -85,6 +85,15 @@ class OptunaTrials:
         number: int = self._storage.get_trial_number_from_id(trial_id)
         self._ids[number] = trial_id
         return number
+
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator[tuple[optuna.Study, FrozenTrial]]:
+        """A trial for a sampler to look at, gone (told FAIL) after the block."""
+        trial = self.study.ask()
+        try:
+            yield self.study, self._storage.get_trial(trial._trial_id)
+        finally:
+            self.study.tell(trial, state=OptunaState.FAIL)
 
     def finish(self, number: int, told: Told) -> None:
         """End a running trial. Raises KeyError when there is none of that number; one that has ended stays as it is.

@@ -5,16 +5,19 @@ its own: on SQLite that is a dozen commits for every trial, and a crash among th
 """
 
 from collections.abc import Container, Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 import optuna
+from optuna.distributions import BaseDistribution
 from optuna.samplers import BaseSampler, RandomSampler, TPESampler
 from optuna.samplers._lazy_random_state import LazyRandomState
-from optuna.trial import Trial
+from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from autoopt.files import derived_seed
-from autoopt.search.optuna_quiet import experimental_is_fine
 from autoopt.search.optuna_trials import OptunaTrials, Told
+from autoopt.space.conditions import same
 from autoopt.space.domains import Choice, Dimension, Value, Whole
 from autoopt.space.recipe import Recipe
 from autoopt.space.space import Space
@@ -32,9 +35,12 @@ SAMPLER_ERRORS = (
 
 
 def new_tpe() -> BaseSampler:
-    """TPE that models each branch of a conditional space on its own, and knows that running trials are no news yet."""
-    with experimental_is_fine():
-        return TPESampler(multivariate=True, group=True, constant_liar=True, seed=0)
+    """TPE that models dimensions jointly and takes a running trial for a bad one, so that slots do not crowd together.
+
+    Its own `group=True` is not used: TpeModel hands it the branches, which the space knows and TPE would have to find
+    out from all trials, each time.
+    """
+    return TPESampler(multivariate=True, group=False, constant_liar=True, seed=0)
 
 
 def reseed(sampler: BaseSampler, seed: int) -> None:
@@ -81,32 +87,56 @@ class TpeModel:
         return None
 
     def _draft(self) -> Recipe:
-        study = self._trials.study
-        trial = study.ask()
-        try:
-            return self._space.walk(lambda dimension: _suggest(trial, dimension))
-        finally:
-            # The recipe that is tried is added as a whole; this trial was only there to be asked.
-            study.tell(trial, state=OptunaState.FAIL)
+        """One proposal, branch by branch: what is decided together is modelled together, and nothing else is."""
+        drawn: dict[str, Any] = {}
+        chosen: dict[str, Value] = {}
+        with self._trials.scratch() as (study, trial):
+
+            def choose(dimension: Dimension) -> Value:
+                key = dimension.key
+                if key not in drawn:
+                    together = self._undecided(chosen, drawn)
+                    drawn.update(self._sampler.sample_relative(study, trial, together) if together else {})
+                if key not in drawn:  # too few results yet, or nothing to choose
+                    drawn[key] = self._alone(study, trial, dimension)
+                chosen[dimension.name] = _plain(dimension, drawn[key])
+                return chosen[dimension.name]
+
+            return self._space.walk(choose)
+
+    def _undecided(self, chosen: dict[str, Value], drawn: Container[str]) -> dict[str, BaseDistribution]:
+        """What is known to count by now and is not drawn yet. At the root: only what always counts."""
+        active = [d.key for d in self._space.dimensions if d.key not in drawn and d.active(chosen)]
+        found = {key: self._trials.distributions[key] for key in active}
+        return {key: each for key, each in found.items() if not each.single()}
+
+    def _alone(self, study: optuna.Study, trial: FrozenTrial, dimension: Dimension) -> Any:
+        known = self._trials.distributions[dimension.key]
+        if known.single():
+            return dimension.domain.values[0] if isinstance(dimension.domain, Choice) else dimension.domain.low
+        return self._sampler.sample_independent(study, trial, dimension.key, known)
 
     def add(self, number: int, keys: Mapping[str, Value], told: Told) -> None:
         """A trial, whatever its state. Failed ones teach TPE nothing and are left out."""
         if told.state is not OptunaState.FAIL:
-            self._own_numbers[number] = self._trials.add(keys, told)
+            self._own_numbers[number] = self._trials.add(keys, _summed(told))
 
     def finish(self, number: int, told: Told) -> None:
         """The trial has ended; one that was never added is ignored."""
         own = self._own_numbers.pop(number, None)
         if own is not None:
-            self._trials.finish(own, told)
+            self._trials.finish(own, _summed(told))
 
 
-def _suggest(trial: Trial, dimension: Dimension) -> Value:
-    domain, key = dimension.domain, dimension.key
+def _plain(dimension: Dimension, value: Any) -> Value:
+    """The value with Python's own types; samplers may give numpy's."""
+    domain = dimension.domain
     if isinstance(domain, Choice):
-        value: Value = trial.suggest_categorical(key, domain.values)
-    elif isinstance(domain, Whole):
-        value = int(trial.suggest_int(key, domain.low, domain.high, log=domain.log))
-    else:
-        value = float(trial.suggest_float(key, domain.low, domain.high, log=domain.log))
-    return value
+        return next(v for v in domain.values if same(v, value))
+    return int(value) if isinstance(domain, Whole) else float(value)
+
+
+def _summed(told: Told) -> Told:
+    """TPE goes by the sum of what is above zero, and reads each constraint of each trial again for each proposal."""
+    excess = sum(max(value, 0.0) for value in told.constraints.values())
+    return replace(told, constraints={"excess": excess} if excess else {})
