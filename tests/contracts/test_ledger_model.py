@@ -192,6 +192,6 @@ class WriterMachine(RuleBasedStateMachine):
 @pytest.mark.slow
 def test_a_writer_does_what_its_model_does() -> None:
     chosen = settings(
-        max_examples=25, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+        max_examples=15, stateful_step_count=30, deadline=None, suppress_health_check=[HealthCheck.too_slow]
     )
     run_state_machine_as_test(WriterMachine, settings=chosen)
