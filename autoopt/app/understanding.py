@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from autoopt.app.options import DEFAULT_TIME_S, Places, SearchOptions
+from autoopt.bundle import check_target
 from autoopt.devices import Machine, machine, slots
 from autoopt.errors import DataError, InputError, OptionError, Problem
 from autoopt.files import Home, check_study_name
@@ -89,7 +90,8 @@ def understand(options: SearchOptions) -> Understanding:
     gather.attempt(lambda: parse_objectives(wanted, "maximize"))
     if options.study is not None:
         gather.attempt(lambda: check_study_name(options.study or ""))
-    gather.attempt(lambda: _check_output(options.output))
+    if options.output is not None:
+        gather.attempt(lambda: check_target(Path(options.output or "")))
     found_slots = gather.attempt(lambda: slots(found, options.slots))
     space = gather.attempt(lambda: _pinned(options))
     task = gather.attempt(
@@ -137,17 +139,6 @@ def _pinned(options: SearchOptions) -> Space:
 
 def _source_text(options: SearchOptions) -> str:
     return str(options.data) if isinstance(options.data, str | Path) else "DataFrame"
-
-
-def _check_output(output: str | None) -> None:
-    """A bundle replaces a bundle, never anything else."""
-    if output is None:
-        return
-    folder = Path(output)
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise OptionError(f"-o {output!r} exists and is no folder.", "Give a new folder for the bundle.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / "manifest.json").is_file():
-        raise OptionError(f"-o {output!r} is a folder with other things in it.", "Give a new folder for the bundle.")
 
 
 def study_name_for(task_name: str, places: Places) -> str:

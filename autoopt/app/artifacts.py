@@ -1,0 +1,148 @@
+"""What is made of a stored study (a report, a bundle), and what is done with a bundle (predict, check)."""
+
+import io
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from autoopt.app.options import Places
+from autoopt.app.studies import open_ledger
+from autoopt.app.study import Study
+from autoopt.bundle import CheckReport, check_bundle, check_target, load_bundle
+from autoopt.errors import OptionError
+from autoopt.files import write_bytes, write_text
+from autoopt.ledger import ExportRow
+from autoopt.report import StudyView, render_report
+from autoopt.stages.contract import VerifiedArtifact, VerifyResult
+from autoopt.values import Measurement
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+PREDICTION_FORMATS = (".csv", ".parquet")
+
+
+def write_report(study: str, places: Places, output: str | Path) -> Path:
+    """Write the study's page, whole or not at all; returns its path. Raises OptionError, StudyNotFound."""
+    path = _new_file(output)
+    write_text(path, render_report(study_view(Study(study, places))))
+    return path
+
+
+def export_bundle(study: str, places: Places, pick: str, output: str | Path) -> Path:
+    """Verify a pick and write its bundle; returns the folder. Raises OptionError, StudyError."""
+    check_target(Path(output))
+    return Study(study, places).export(output, pick=pick)
+
+
+def predict_file(bundle: str, data: str, output: str | None, artifact: str) -> tuple[int, str]:
+    """Predict the rows of a file, in their order, one line for each.
+
+    Returns the number of rows, and CSV text when no `output` (.csv or .parquet) was given. Raises BundleError for a
+    bundle that is not whole, DataError for rows that do not fit it, OptionError for an output that cannot be written.
+    """
+    from autoopt.task import read_rows  # pandas and pyarrow: not before they are needed
+
+    path = None if output is None else _prediction_file(output)
+    loaded = load_bundle(bundle)
+    loaded.predictor(artifact)  # whether that artifact is there, before the rows are read
+    rows = read_rows(
+        data,
+        number_columns=[i.name for i in loaded.front.inputs if i.type == "number"],
+        category_columns=[i.name for i in loaded.front.inputs if i.type == "category"],
+    )
+    predicted = loaded.predict(rows, artifact=artifact)
+    if path is None:
+        return len(predicted), predicted.to_csv(index=False, lineterminator="\n")
+    write_bytes(path, _encoded(predicted, path.suffix.lower()))
+    return len(predicted), ""
+
+
+def check_folder(bundle: str | Path) -> CheckReport:
+    """Check a bundle on this machine. Raises BundleError when it cannot be loaded at all."""
+    return check_bundle(Path(bundle))
+
+
+def study_view(study: Study) -> StudyView:
+    """A stored study as the report shows it; the exported pair is that of its last bundle, if it is still there."""
+    with open_ledger(study.places) as ledger:
+        exports = ledger.exports(study.name)
+    context, trials, manifest = study.context, tuple(study.trials), _manifest(study)
+    exported = next((t for t in trials if manifest and t.number == manifest["trial"]), None)
+    return StudyView(
+        study=study.row,
+        facts=context.facts,
+        objectives=context.objectives,
+        limits=context.limits,
+        trials=trials,
+        front=tuple(study.front),
+        best=exported or study.best or study.nearest_miss,
+        verified=_verified(manifest) if manifest and exported else None,
+        test_looks=_looks(exports),
+    )
+
+
+def _looks(exports: list[ExportRow]) -> int:
+    return sum(e.test is not None for e in exports)
+
+
+def _manifest(study: Study) -> dict[str, Any] | None:
+    folder = study.bundle
+    if folder is None:
+        return None
+    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    return found if found.get("study") == study.name else None
+
+
+def _verified(manifest: dict[str, Any]) -> VerifyResult:
+    """What the export measured, as its manifest has it."""
+    artifacts = {a["role"]: _artifact(a) for a in manifest["artifacts"]}
+    return VerifyResult(
+        float_artifact=artifacts["float"],
+        twin=artifacts.get("quantized"),
+        twin_reason=manifest["twin_reason"],
+        baseline={k: v for k, v in manifest["baseline"].items() if v is not None},
+        notes=tuple(manifest["notes"]),
+    )
+
+
+def _artifact(raw: dict[str, Any]) -> VerifiedArtifact:
+    return VerifiedArtifact(
+        role=raw["role"],
+        artifact_key="",
+        file=raw["path"],
+        sha256=raw["sha256"],
+        size_bytes=raw["bytes"],
+        recipe=raw["recipe"],
+        valid=Measurement.from_json(raw["valid"]),
+        test=Measurement.from_json(raw["test"]) if raw["test"] else None,
+        latency=raw["latency"],
+        parity=raw["parity"],
+    )
+
+
+def _encoded(predicted: "pd.DataFrame", suffix: str) -> bytes:
+    if suffix == ".csv":
+        return predicted.to_csv(index=False, lineterminator="\n").encode()
+    buffer = io.BytesIO()
+    predicted.to_parquet(buffer, index=False)
+    return buffer.getvalue()
+
+
+def _prediction_file(output: str) -> Path:
+    path = _new_file(output)
+    if path.suffix.lower() not in PREDICTION_FORMATS:
+        raise OptionError(
+            f"-o {output!r} has an ending that is not known.", "Give a file that ends in .csv or .parquet."
+        )
+    return path
+
+
+def _new_file(output: str | Path) -> Path:
+    """A path that a file can be written to. Raises OptionError."""
+    path = Path(output).expanduser()
+    if path.is_dir():
+        raise OptionError(f"-o {str(output)!r} is a folder.", "Give the name of a file.")
+    if not path.parent.is_dir():
+        raise OptionError(f"-o {str(output)!r}: there is no folder {path.parent}.", "Make it first, or give another.")
+    return path
