@@ -2,6 +2,7 @@
 
 import ctypes
 import json
+import multiprocessing
 import os
 import signal
 import subprocess
@@ -119,6 +120,15 @@ def keep_reporting(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> 
         time.sleep(payload["pause_s"])
         report("alive", step=step)
     return {}
+
+
+def end_helper(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """What pools of processes do with their members."""
+    helper = multiprocessing.get_context("fork").Process(target=time.sleep, args=(1000,))
+    helper.start()
+    helper.terminate()
+    helper.join(10)
+    return {"exit_code": helper.exitcode}
 
 
 def wait_for_file(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:

@@ -33,16 +33,13 @@ def isolate(*, parent_pid: int, log: Path) -> None:
     for number in _RESET_SIGNALS:
         signal.signal(number, signal.SIG_DFL)
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    nothing = os.open(os.devnull, os.O_RDWR)
-    os.dup2(nothing, 0)
-    output = nothing
-    with contextlib.suppress(OSError):  # a full disk must not keep an attempt from running
+    try:
         output = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_APPEND, 0o600)
+    except OSError:  # a full disk must not keep an attempt from running
+        output = os.open(os.devnull, os.O_WRONLY)
     os.dup2(output, 1)
     os.dup2(output, 2)
-    for handle in {nothing, output}:
-        if handle > 2:
-            os.close(handle)
+    os.close(output)
 
 
 def run_attempt(job_handle: int, event_handle: int) -> NoReturn:

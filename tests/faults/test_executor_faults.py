@@ -149,6 +149,15 @@ def test_a_thread_that_never_ends_does_not_keep_an_attempt(executor: ProcessExec
     assert run(executor, "stay_as_thread") == Finished(token="only", result={})
 
 
+def test_a_helper_that_is_told_to_end_ends(executor: ProcessExecutor) -> None:
+    assert run(executor, "end_helper") == Finished(token="only", result={"exit_code": -signal.SIGTERM})
+
+
+def test_without_room_for_a_log_an_attempt_runs_all_the_same(executor: ProcessExecutor, tmp_path: Path) -> None:
+    (tmp_path / "only.log").mkdir()
+    assert run(executor, "make_noise") == Finished(token="only", result={"stdin": ""})
+
+
 def test_a_worker_that_loses_its_pipe_is_ended(executor: ProcessExecutor) -> None:
     ending = run(executor, "close_everything")
     assert isinstance(ending, Failed)
