@@ -1,8 +1,8 @@
 """Trees as the ONNX node that every runtime reads: TreeEnsembleRegressor of `ai.onnx.ml` 3.
 
 Later versions of that domain deprecate it, so a model that holds it imports at most version 4. It is used for
-classifiers too: TreeEnsembleClassifier computes the same sums, adds a label that nobody reads, and treats two classes in
-ways that differ between runtimes.
+classifiers too: TreeEnsembleClassifier computes the same sums, adds a label that nobody reads, and treats two classes
+in ways that differ between runtimes.
 """
 
 from dataclasses import dataclass
