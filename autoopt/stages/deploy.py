@@ -80,12 +80,23 @@ def deploy(
     Raises StageFailure: PARITY when a lossless form gives other predictions than the trained model, NOT_FINITE.
     """
     write_bytes(folder / GRAPH, content)
-    scores = score_rows(Session(folder / GRAPH), facts, valid)
+    scores = score_rows(Session((folder / GRAPH).read_bytes()), facts, valid)
     parity = compare_scores(facts, trained_scores, scores)
     if quantize in LOSSLESS:
         require_scores_parity(parity)
     np.save(folder / VALID_SCORES, scores)
     return parity
+
+
+def parity_notes(parity: Parity, form: str) -> tuple[str, ...]:
+    """What is to be said of a lossless form that holds, but not for every row."""
+    if form not in LOSSLESS or parity.rows_beyond == 0:
+        return ()
+    note = (
+        f"{parity.rows_beyond} of {parity.rows} valid rows differ from the trained model by up to "
+        f"{parity.max_abs_difference:.2g}: a feature lies within one rounding step of a threshold"
+    )
+    return (note,)
 
 
 def quality(facts: TaskFacts, target: Target, scores: NDArray[Any]) -> float:

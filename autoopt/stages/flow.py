@@ -131,7 +131,7 @@ class Flow:
                 quantize=self.quantize.form,
                 train_s=info.train_s,
                 peak_memory_bytes=info.peak_memory_bytes,
-                notes=info.notes,
+                notes=(*info.notes, *deploying.parity_notes(parity, self.quantize.form)),
                 parity=parity.to_json(),
             ),
             folder,

@@ -135,13 +135,12 @@ class _Check:
 
     def _test_quality(self, role: str, test: Part) -> Measurement | None:
         """The one look at the test split. None where the metric is undefined on it (ROC AUC of one class)."""
-        measured = self._quality(test, self._scores(role, test))
-        return measured if math.isfinite(measured.value) else None
+        scores = self._scores(role, test)
+        defined = math.isfinite(score(self._facts.metric, self._facts, test.target, scores))
+        return self._quality(test, scores) if defined else None
 
     def _quality(self, part: Part, scores: NDArray[np.float32]) -> Measurement:
-        value = score(self._facts.metric, self._facts, part.target, scores)
-        if not math.isfinite(value):
-            return Measurement(value=value)
+        value = deploy.quality(self._facts, part.target, scores)
         seed = derived_seed(self._job.seed, "bootstrap")
         low, high = bootstrap_interval(self._facts.metric, self._facts, part.target, scores, seed=seed)
         return Measurement(value=value, low=low, high=high)
