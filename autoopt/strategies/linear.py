@@ -21,7 +21,7 @@ from autoopt.strategies.plain_features import check_plain, report_quality
 
 _L1_SHARES: Final = {"l2": 0.0, "l1": 1.0, "elasticnet": 0.5}
 _NEWTON_SIZE: Final = 300  # coefficients up to which the Hessian of Newton's method is cheap
-_SAGA_WORK: Final = 2e9  # multiply-adds that the stochastic solver may spend: seconds, not minutes
+_SAGA_WORK: Final = 3e8  # multiply-adds that the stochastic solver may spend: seconds, not minutes
 
 
 @final

@@ -98,25 +98,17 @@ def _renumbered(
     leaf_rows: Ints,
 ) -> MergedTrees:
     """Keep what the roots reach; leaves that many splits share get low numbers, which take fewer bytes."""
-    kept = np.zeros(arrays.splits, dtype=bool)
-    level = np.unique(roots[roots >= 0])
-    while len(level):
-        kept[level] = True
-        children = np.unique(np.concatenate([left[level], right[level]]))
-        level = children[children >= 0]
-        level = level[~kept[level]]
+    kept = _reached(arrays.splits, left, right, roots)
     splits = np.flatnonzero(kept)
-    new_split = np.cumsum(kept) - 1
     ends = np.concatenate([left[splits], right[splits], roots])
     uses = np.bincount(~ends[ends < 0], minlength=len(leaf_rows))
     order = np.argsort(-uses, kind="stable")[: np.count_nonzero(uses)]
     new_leaf = np.zeros(len(leaf_rows), dtype=np.int64)
     new_leaf[order] = np.arange(len(order))
+    new_split = np.append(np.cumsum(kept) - 1, 0)  # the entry beyond the end is looked up for leaves, and not used
 
     def renamed(child: Ints) -> Ints:
-        if not len(new_split):
-            return ~new_leaf[~child]
-        return np.where(child >= 0, new_split[np.maximum(child, 0)], ~new_leaf[~np.minimum(child, -1)])
+        return np.where(child >= 0, new_split[np.where(child >= 0, child, -1)], ~new_leaf[~np.minimum(child, -1)])
 
     return MergedTrees(
         feature=arrays.feature[splits].astype(np.int64),
@@ -127,3 +119,15 @@ def _renumbered(
         roots=renamed(roots),
         leaf_rows=leaf_rows[order],
     )
+
+
+def _reached(splits: int, left: Ints, right: Ints, roots: Ints) -> NDArray[np.bool_]:
+    """(splits,): whether some root leads there."""
+    reached = np.zeros(splits, dtype=bool)
+    level = np.unique(roots[roots >= 0])
+    while len(level):
+        reached[level] = True
+        children = np.unique(np.concatenate([left[level], right[level]]))
+        children = children[children >= 0]
+        level = children[~reached[children]]
+    return reached

@@ -15,7 +15,7 @@ from autoopt.files import write_json, write_text
 from autoopt.strategies.model import FEATURES, IR_VERSION, OPSET, SCORES, Artifact
 from autoopt.strategies.tree_arrays import Floats, TreeArrays
 from autoopt.strategies.tree_compact import compact
-from autoopt.strategies.tree_nodes import ML_DOMAIN, RAW, Encoded
+from autoopt.strategies.tree_nodes import ML_DOMAIN, Encoded
 from autoopt.strategies.tree_portable import portable
 
 Link = Literal["identity", "sigmoid", "softmax"]
@@ -115,23 +115,10 @@ class TreesArtifact(Artifact):
     def model_of(self, encoded: Encoded) -> onnx.ModelProto:
         """An encoding of these trees as a model: base and link behind it."""
         nodes, constants = list(encoded.nodes), list(encoded.constants)
-        value = RAW
-
-        def add(op: str, *arrays: NDArray[np.float32]) -> str:
+        for op, arrays in self._tail():
             names = [f"{op.lower()}_{i}" for i in range(len(arrays))]
             constants.extend(numpy_helper.from_array(a, n) for a, n in zip(arrays, names, strict=True))
-            nodes.append(helper.make_node(op, [value, *names], [f"{op.lower()}_out"]))
-            return f"{op.lower()}_out"
-
-        base = self.base.astype(np.float32)
-        if self.columns == 2 and self.outputs == 1:
-            first = -self.base if self.link == "sigmoid" else 1 - self.base
-            both = np.concatenate([first, self.base]).astype(np.float32)
-            value = add("Gemm", np.array([[-1, 1]], dtype=np.float32), both)
-        elif base.any():
-            value = add("Add", base)
-        if self.link != "identity":
-            value = add({"sigmoid": "Sigmoid", "softmax": "Softmax"}[self.link])
+            nodes.append(helper.make_node(op, [nodes[-1].output[0], *names], [f"{op.lower()}_out"]))
         nodes[-1].output[0] = SCORES
         graph = helper.make_graph(
             nodes,
@@ -144,3 +131,16 @@ class TreesArtifact(Artifact):
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="autoopt")
         onnx.checker.check_model(model)
         return model
+
+    def _tail(self) -> list[tuple[str, tuple[NDArray[np.float32], ...]]]:
+        """(operator, its constants) from RAW to SCORES."""
+        tail: list[tuple[str, tuple[NDArray[np.float32], ...]]] = []
+        if self.columns == 2 and self.outputs == 1:  # -margin and margin, or 1 - p and p: exact however near to 0
+            first = -self.base if self.link == "sigmoid" else 1 - self.base
+            both = np.concatenate([first, self.base]).astype(np.float32)
+            tail.append(("Gemm", (np.array([[-1, 1]], dtype=np.float32), both)))
+        elif self.base.any():
+            tail.append(("Add", (self.base.astype(np.float32),)))
+        if self.link != "identity":
+            tail.append(("Sigmoid" if self.link == "sigmoid" else "Softmax", ()))
+        return tail

@@ -120,6 +120,13 @@ def test_same_seed_same_artifact(name: str, kind: Kind, tmp_path: Path) -> None:
         assert (tmp_path / "a" / file).read_bytes() == (tmp_path / "b" / file).read_bytes(), file
 
 
+@every_model
+def test_threads_change_nothing(name: str) -> None:
+    data = sklearn_data(Kind.BINARY)
+    one, two = (MODELS[name].train(data, context(threads=t)).artifact.graph() for t in (1, 2))
+    assert one.SerializeToString() == two.SerializeToString()
+
+
 @pytest.mark.parametrize("name", ["random_forest", "extra_trees"])
 def test_another_seed_grows_other_trees(name: str) -> None:
     data = sklearn_data(Kind.REGRESSION, rows=150)
