@@ -64,7 +64,6 @@ def _against_values(column: Column, target: Target) -> str:
     values, goal = column.numbers[known], target.values[known].astype(np.float64)
     if len(goal) and np.array_equal(values, goal):
         return "copy"
-    if len(goal) < 3 or values.std() == 0 or goal.std() == 0:
-        return ""
-    straight = abs(float(np.corrcoef(values, goal)[0, 1])) > 1 - 1e-12
+    with np.errstate(all="ignore"):  # values near the largest double have no variance that is finite
+        straight = len(goal) > 2 and abs(float(np.corrcoef(values, goal)[0, 1])) > 1 - 1e-12
     return "is the target times a number plus a number" if straight else ""

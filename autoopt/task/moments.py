@@ -59,4 +59,5 @@ def _of_texts(option: str, texts: Texts, rows: NDArray[np.int64]) -> tuple[NDArr
 def _seconds(words: "pd.Series[str]", pattern: str) -> NDArray[np.float64]:
     """Seconds since 1970 in UTC, NaN where the pattern does not fit."""
     read = pd.to_datetime(words, format=pattern, errors="coerce", utc=True)
-    return np.asarray((read - pd.Timestamp(0, tz="UTC")).dt.total_seconds(), dtype=np.float64)
+    micros = read.dt.tz_convert(None).to_numpy().astype("datetime64[us]")  # years beyond what nanoseconds can hold
+    return np.where(np.isnat(micros), np.nan, micros.astype(np.int64) / 1e6)

@@ -152,6 +152,11 @@ def from_arrow(name: str, arrow: pa.Table, **more: object) -> Table:
     )
 
 
+def encodable(text: str) -> str:
+    """The text with halves of surrogate pairs, which no file can hold, as question marks."""
+    return text.encode("utf-8", "replace").decode()
+
+
 def no_rows(what: str) -> Problem:
     """The problem of a source with columns and nothing below them."""
     return Problem(what=f"{what} has no rows.", mend="Check that it was written to the end.")

@@ -10,7 +10,7 @@ import pandas as pd
 import pyarrow as pa
 
 from autoopt.errors import DataError, Problem
-from autoopt.task.table import Table, from_arrow
+from autoopt.task.table import Table, encodable, from_arrow
 from autoopt.task.wording import count, quoted
 
 _MOMENTS = (datetime.datetime, datetime.date, np.datetime64)
@@ -27,7 +27,7 @@ def read_frame(frame: pd.DataFrame, name: str) -> Table:
     problems: list[Problem] = []
     arrays, names = [], []
     for place in range(frame.shape[1]):
-        label = str(frame.columns[place])
+        label = encodable(str(frame.columns[place]))
         array = _array(label, frame.iloc[:, place], problems)
         if array is not None:
             arrays.append(array)
@@ -46,7 +46,7 @@ def _array(name: str, series: "pd.Series[Any]", problems: list[Problem]) -> pa.A
         return _objects(name, series, problems)
     try:
         array = None if isinstance(series.dtype, pd.PeriodDtype | pd.IntervalDtype) else pa.Array.from_pandas(series)
-    except (pa.ArrowException, TypeError):
+    except (pa.ArrowException, TypeError, UnicodeEncodeError):
         array = None
     if array is None:
         what = f"Column {quoted(name)} holds {series.dtype}, which cannot be learned from."
@@ -73,4 +73,4 @@ def _objects(name: str, series: "pd.Series[Any]", problems: list[Problem]) -> pa
         return None
     if any(isinstance(v, bytes) for v in present):
         return pa.array([v if v is None or isinstance(v, bytes) else str(v).encode() for v in values], pa.binary())
-    return pa.array([None if v is None else str(v) for v in values], pa.large_string())
+    return pa.array([None if v is None else encodable(str(v)) for v in values], pa.large_string())

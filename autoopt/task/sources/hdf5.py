@@ -4,6 +4,9 @@
 * one dataset with a compound type: one column a field;
 * a 2-D dataset `data` with an attribute `columns`: the names of its columns.
 
+HDF5 has no checksums of its own: of a file whose bits have changed, wrong values may be read, or the C library may
+never return. Parquet is the safer format for data that travel.
+
 Columns of a group come in alphabetical order unless the file tracks the order of creation. Links to other files are not
 followed.
 """
@@ -16,7 +19,7 @@ import numpy as np
 import pyarrow as pa
 
 from autoopt.errors import DataError
-from autoopt.task.table import Table, from_arrow
+from autoopt.task.table import Table, encodable, from_arrow
 from autoopt.task.wording import listed, quoted
 
 LAYOUTS = (
@@ -38,7 +41,7 @@ def read_hdf5(path: Path) -> Table:
             raise
         raise DataError(f"{path} is damaged: {str(error).splitlines()[0]}", "Write or fetch it again.") from None
     arrays = [_array(path, name, values) for name, values in columns]
-    return from_arrow(path.name, pa.Table.from_arrays(arrays, names=[name for name, _ in columns]))
+    return from_arrow(path.name, pa.Table.from_arrays(arrays, names=[encodable(name) for name, _ in columns]))
 
 
 def _columns(path: Path, group: h5py.Group) -> list[tuple[str, Any]]:
@@ -85,7 +88,7 @@ def _array(path: Path, name: str, values: Any) -> pa.Array:
     if array.dtype.kind in "OS":
         try:
             return pa.array([v.decode() if isinstance(v, bytes) else str(v) for v in array], pa.large_string())
-        except UnicodeDecodeError as error:
+        except (UnicodeDecodeError, UnicodeEncodeError) as error:
             raise DataError(f"{path}: column {quoted(name)} is not UTF-8: {error}.", "Write it as UTF-8.") from None
     if array.dtype.kind not in "biuf":
         raise DataError(f"{path}: column {quoted(name)} holds {array.dtype}.", "Use numbers, booleans or texts.")

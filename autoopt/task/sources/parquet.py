@@ -16,9 +16,10 @@ def read_parquet(path: Path) -> Table:
     try:
         with pq.ParquetFile(path, page_checksum_verification=True) as file:
             arrow = file.read()
-    except (pa.ArrowException, OSError) as error:
+        arrow.validate(full=True)  # offsets within bounds, texts UTF-8
+        index = [n for n in arrow.column_names if n.startswith(_SAVED_INDEX)]
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:
         reason = str(error).splitlines()[0]
         raise DataError(f"{path} is not a whole Parquet file: {reason}", "Write or fetch it again.") from None
-    index = [n for n in arrow.column_names if n.startswith(_SAVED_INDEX)]
     warnings = (f"The saved pandas index ({', '.join(index)}) is left out.",) if index else ()
     return from_arrow(path.name, arrow.drop_columns(index) if index else arrow, warnings=warnings)
