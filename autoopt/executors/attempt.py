@@ -42,7 +42,7 @@ def isolate(*, parent_pid: int, log: Path) -> None:
     os.close(output)
 
 
-def run_attempt(job_handle: int, event_handle: int) -> NoReturn:
+def run_attempt(job_handle: int, event_handle: int, pools: Any = None) -> NoReturn:
     """Read the job, run it, write how it ended, and leave without clean-up: threads of libraries may never end."""
     for handle in (job_handle, event_handle):
         os.set_inheritable(handle, False)
@@ -57,7 +57,7 @@ def run_attempt(job_handle: int, event_handle: int) -> NoReturn:
     slot = Slot.from_json(job["slot"])
     events = EventWriter(event_handle)
     events.write({"kind": "started"})
-    with cap_threads(slot.threads):
+    with cap_threads(slot.threads, pools):
         ending = call_entry(job["entry"], job["payload"], slot, events.report)
         events.end(ending)
     with contextlib.suppress(OSError, ValueError):

@@ -31,7 +31,7 @@ from typing import Any, NoReturn, final
 from autoopt.executors.attempt import NO_RESULT_EXIT_CODE, isolate, run_attempt
 from autoopt.executors.calling import call_guarded
 from autoopt.executors.kernel import adopt_orphans, child_pids, kill_group
-from autoopt.executors.threads import thread_environment
+from autoopt.executors.threads import find_pools, thread_environment
 
 _GROUP_END_S = 2.0
 _READ_BYTES = 1 << 16
@@ -54,9 +54,10 @@ def serve(options: Mapping[str, Any]) -> NoReturn:
     with _exiting_with(control):
         for name in options["modules"]:
             _import(name)
+    server = _Server(control, fresh=options["fresh"])
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page it looks at
-    _Server(control, fresh=options["fresh"]).run()
+    server.run()
 
 
 def _import(name: str) -> None:
@@ -95,6 +96,7 @@ class _Server:
     def __init__(self, control: socket.socket, *, fresh: bool) -> None:
         self._control = control
         self._fresh = fresh
+        self._pools = find_pools()
         self._tokens: dict[int, str] = {}  # pid of each attempt → token
         self._handles: list[int] = []  # descriptors received, two for each request to come
         self._text = b""
@@ -163,7 +165,7 @@ class _Server:
             os.environ.update(thread_environment(request["threads"]))
             if self._fresh:
                 _become_interpreter(job, events)
-            run_attempt(job, events)
+            run_attempt(job, events, self._pools)
 
         ending = call_guarded(action)
         os.write(2, ending.detail.encode(errors="replace"))

@@ -3,7 +3,7 @@
 import sys
 from collections.abc import Mapping
 from contextlib import AbstractContextManager, nullcontext
-from typing import Any
+from typing import Any, cast
 
 _VARIABLES = (
     "OMP_NUM_THREADS",
@@ -19,17 +19,23 @@ def thread_environment(threads: int) -> Mapping[str, str]:
     return dict.fromkeys(_VARIABLES, str(threads))
 
 
-def cap_threads(threads: int) -> AbstractContextManager[Any]:
+def find_pools() -> Any:
+    """threadpoolctl's controller of the libraries loaded so far; None when none of them can have threads."""
+    if not {"numpy", "torch"} & set(sys.modules):
+        return None
+    import threadpoolctl  # of no use before a library is loaded
+
+    return threadpoolctl.ThreadpoolController()
+
+
+def cap_threads(threads: int, pools: Any = None) -> AbstractContextManager[Any]:
     """Cap libraries that are loaded already; leaving the returned context lifts the cap of OpenMP and BLAS.
 
-    torch is never imported here: a worker that does not use it should not pay for it.
+    `pools` is what `find_pools` found before a fork: looking again takes 20 ms. torch is never imported here: a worker
+    that does not use it should not pay for it.
     """
-    limits: AbstractContextManager[Any] = nullcontext()
-    if "numpy" in sys.modules or "torch" in sys.modules:
-        import threadpoolctl  # finds the pools of loaded libraries: of no use, and 20 ms, before one is loaded
-
-        limits = threadpoolctl.threadpool_limits(limits=threads)
+    pools = pools or find_pools()
     torch = sys.modules.get("torch")
     if torch is not None:
         torch.set_num_threads(threads)
-    return limits
+    return nullcontext() if pools is None else cast(AbstractContextManager[Any], pools.limit(limits=threads))
