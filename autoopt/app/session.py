@@ -91,8 +91,8 @@ def _export_seconds(clock: BudgetClock) -> float:
 
 
 def _drain_seconds(clock: BudgetClock) -> float:
-    """How long to wait for the tracking side: to the budget's end, and at most 10 s."""
-    return min(10.0, max(2.0, clock.left_s))
+    """How long to wait for the tracking side: almost to the budget's end, and at most 10 s."""
+    return min(10.0, max(1.0, clock.left_s - 1.0))
 
 
 def _close_study(writer: StudyWriter, stopped: StopReason) -> None:

@@ -13,11 +13,13 @@ from autoopt.task.facts import Role, TaskFacts
 from autoopt.values import Budget, Slot, format_seconds
 
 MAX_NAMES = 8
+PIPE_WIDTH = 140
 
 
 def console_for(as_json: bool) -> Console:
-    """Everything readable goes to stderr when stdout is for JSON."""
-    return Console(stderr=as_json, highlight=False, soft_wrap=False)
+    """Everything readable goes to stderr when stdout is for JSON. Files and pipes have no width: give them some."""
+    console = Console(stderr=as_json, highlight=False, soft_wrap=False)
+    return console if console.is_terminal else Console(stderr=as_json, highlight=False, width=PIPE_WIDTH)
 
 
 def names(items: Iterable[str], most: int = MAX_NAMES) -> str:
@@ -120,9 +122,7 @@ def print_space(console: Console, space: Space) -> None:
 def print_resuming(console: Console, study: Study, more: Budget) -> Budget:
     """The block before a resume; returns the budget as it will be."""
     row, totals = study.row, study.totals
-    seconds = row.budget.seconds if more.seconds is None else (row.budget.seconds or row.spent_s) + more.seconds
-    trials = row.budget.trials if more.trials is None else (row.budget.trials or totals.counted) + more.trials
-    budget = Budget(seconds=seconds, trials=trials)
+    budget = row.budget.extended(more, spent_s=row.spent_s, counted=totals.counted)
     console.print(Text(f"study {row.name} goes on", style="bold"))
     print_rows(
         console,

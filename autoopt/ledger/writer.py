@@ -4,7 +4,7 @@ import secrets
 from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any, TypeVar, final
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, select, update
 
 from autoopt.errors import OwnershipLost
 from autoopt.ledger import queries, records
@@ -49,20 +49,16 @@ class StudyWriter:
         self._write(lambda connection: connection.execute(query) and None)
 
     def extend_budget(self, more: Budget) -> None:
-        """Add seconds and trials to the budget. What had no bound gets one: as much again beyond what is used up."""
+        """Add seconds and trials to the budget, by the rule of `Budget.extended`."""
 
         def work(connection: Connection) -> None:
-            c = studies.c
+            mine = studies.c.id == self.study_id
+            row = connection.execute(select(studies).where(mine)).mappings().one()
             counted = queries.totals(connection, self.study_id).counted
-            values: dict[str, Any] = {}
-            if more.seconds is not None:
-                values["budget_seconds"] = case((c.budget_seconds.is_(None), c.spent_s), else_=c.budget_seconds)
-                values["budget_seconds"] += more.seconds
-            if more.trials is not None:
-                values["budget_trials"] = case((c.budget_trials.is_(None), counted), else_=c.budget_trials)
-                values["budget_trials"] += more.trials
-            if values:
-                connection.execute(update(studies).where(c.id == self.study_id).values(values))
+            budget = Budget(seconds=row["budget_seconds"], trials=row["budget_trials"])
+            new = budget.extended(more, spent_s=row["spent_s"], counted=counted)
+            changed = {"budget_seconds": new.seconds, "budget_trials": new.trials}
+            connection.execute(update(studies).where(mine).values(changed))
 
         self._write(work)
 

@@ -30,10 +30,24 @@ def feasible(trials: Iterable[TrialRow]) -> list[TrialRow]:
     return [t for t in trials if t.state is TrialState.COMPLETE and t.artifact_key]
 
 
-def quality_order(trial: TrialRow, direction: Direction) -> tuple[float, float, float, int]:
-    """Sort key: quality first, then latency, then size, then the older one."""
+def provisional(trial: TrialRow) -> bool:
+    """Whether the trial's latency was taken beside other work and not measured again since."""
+    return LATENCY_MS in trial.measures and trial.measures[LATENCY_MS].provisional
+
+
+def quality_order(trial: TrialRow, direction: Direction) -> tuple[float, bool, float, float, int]:
+    """Sort key: quality first, then latency, then size, then the older one.
+
+    A provisional latency never wins against one that was taken on the quiet machine.
+    """
     quality = Objective(measure=QUALITY, direction=direction)
-    return loss(trial, quality), value(trial, LATENCY_MS), value(trial, SIZE_BYTES), trial.number
+    return (
+        loss(trial, quality),
+        provisional(trial),
+        value(trial, LATENCY_MS),
+        value(trial, SIZE_BYTES),
+        trial.number,
+    )
 
 
 def best(trials: Iterable[TrialRow], direction: Direction) -> TrialRow | None:

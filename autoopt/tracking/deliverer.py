@@ -49,7 +49,8 @@ def main(arguments: list[str]) -> int:
     parent = os.getppid()
     die_with_parent()
     os.nice(NICENESS)
-    os.environ.update(ENVIRONMENT)
+    # The URIs too: parts of MLflow look for models through its global setting, whatever the client was given.
+    os.environ.update(ENVIRONMENT | {"MLFLOW_TRACKING_URI": arguments[0], "MLFLOW_REGISTRY_URI": arguments[0]})
     # Whatever a library prints must not be taken for an acknowledgement.
     acknowledgements = os.fdopen(os.dup(1), "w", buffering=1)
     os.dup2(2, 1)

@@ -130,7 +130,7 @@ class Delivery:
         bundle = Path(payload["bundle"])
         if not (bundle / "manifest.json").is_file():
             raise Refused(f"the bundle {bundle} is gone")
-        parity = log_model(client, self._uri, experiment, parent, payload)
+        parity = log_model(client, experiment, parent, payload)
         client.set_tag(parent, "autoopt.reload_parity", parity)
         client.set_tag(parent, "autoopt.exported", json.dumps({"trial": payload["trial"], "bundle": str(bundle)}))
 

@@ -15,7 +15,7 @@ UID_TAG = "autoopt.uid"
 PARITY_TOLERANCE = 1e-6
 
 
-def log_model(client: MlflowClient, uri: str, experiment: str, run_id: str, payload: dict[str, Any]) -> str:
+def log_model(client: MlflowClient, experiment: str, run_id: str, payload: dict[str, Any]) -> str:
     """Log, register, alias and reload; returns 'ok' or how the reloaded model differs.
 
     The bundle is a complete MLflow model folder: it is stored as it is, so its hashes hold there too.
@@ -35,7 +35,7 @@ def log_model(client: MlflowClient, uri: str, experiment: str, run_id: str, payl
         )
         version = str(made.version)
     client.set_registered_model_alias(name, payload["alias"], version)
-    return _reload_parity(uri, f"models:/{name}@{payload['alias']}", Path(payload["bundle"]))
+    return _reload_parity(f"models:/{name}@{payload['alias']}", Path(payload["bundle"]))
 
 
 def _version_of(client: MlflowClient, name: str, uid: str) -> str | None:
@@ -47,10 +47,8 @@ def _version_of(client: MlflowClient, name: str, uid: str) -> str | None:
     return next((str(v.version) for v in found if v.tags.get(UID_TAG) == uid), None)
 
 
-def _reload_parity(uri: str, model_uri: str, bundle: Path) -> str:
+def _reload_parity(model_uri: str, bundle: Path) -> str:
     """Compare the registry's copy with the scores that the bundle recorded when it was made."""
-    mlflow.set_tracking_uri(uri)
-    mlflow.set_registry_uri(uri)
     sample = json.loads((bundle / "sample.json").read_text())
     chosen = json.loads((bundle / "manifest.json").read_text())["chosen"]
     predicted = mlflow.pyfunc.load_model(model_uri).predict(pd.DataFrame(sample["columns"]))

@@ -3,7 +3,7 @@
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Literal, TypeVar
 
 from autoopt.errors import OptionError, Problem
 from autoopt.values.measures import LATENCY_MS, MEASURE_UNITS, QUALITY, SIZE_BYTES, Measurement
@@ -93,9 +93,28 @@ def parse_objectives(names: Sequence[str], quality_direction: Direction) -> tupl
     return tuple(Objective(measure=n, direction=quality_direction if n == QUALITY else "minimize") for n in names)
 
 
+N = TypeVar("N", int, float)
+
+
+def _extended(bound: N | None, more: N | None, used: N, *, other: float | None) -> N | None:
+    if more is not None:
+        return max(bound or used, used) + more
+    return None if bound is not None and used >= bound and other is not None else bound
+
+
 @dataclass(frozen=True, kw_only=True)
 class Budget:
     """How much a study may use: wall seconds, counted trials, or both; None is no bound."""
 
     seconds: float | None = None
     trials: int | None = None
+
+    def extended(self, more: "Budget", *, spent_s: float, counted: int) -> "Budget":
+        """With `more` added beyond what is used up. A bound that is used up and not added to is lifted.
+
+        So `--time 2m` gives two more minutes to a study that ended at its number of trials, or overran its time.
+        """
+        return Budget(
+            seconds=_extended(self.seconds, more.seconds, spent_s, other=more.trials),
+            trials=_extended(self.trials, more.trials, counted, other=more.seconds),
+        )

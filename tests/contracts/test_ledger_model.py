@@ -147,7 +147,9 @@ class WriterMachine(RuleBasedStateMachine):
         self.writer.extend_budget(Budget(seconds=float(seconds), trials=trials))
         self.writer.set_state(state, "n")
         self.spent_s += seconds
-        self.budget = Budget(seconds=(self.budget.seconds or 0.0) + seconds, trials=(self.budget.trials or 0) + trials)
+        counted = sum(state.counts for state in self.trials.values())
+        more = Budget(seconds=float(seconds), trials=trials)
+        self.budget = self.budget.extended(more, spent_s=float(self.spent_s), counted=counted)
         self.state = state
 
     @rule(times=st.integers(1, 2))

@@ -260,6 +260,22 @@ def test_a_bound_added_later_starts_from_what_is_used_up(ledger: Ledger) -> None
     assert ledger.study("counted").budget == Budget(seconds=14.0, trials=5)
 
 
+@pytest.mark.parametrize(
+    "more, expected",
+    [
+        (Budget(seconds=5.0), Budget(seconds=14.0, trials=None)),  # the spent number of trials no longer binds
+        (Budget(trials=4), Budget(seconds=None, trials=5)),
+    ],
+)
+def test_a_bound_that_is_used_up_gives_way_to_the_other(ledger: Ledger, more: Budget, expected: Budget) -> None:
+    ledger.create_study("both", {}, Budget(seconds=8.0, trials=1))
+    with ledger.own("both") as writer:
+        writer.add_spent(9.0)
+        writer.finish_trial(_begin(writer, 0), 0, DONE)
+        writer.extend_budget(more)
+    assert ledger.study("both").budget == expected
+
+
 def test_recovering_twice_is_recovering_once(ledger: Ledger) -> None:
     with ledger.own("s") as writer:
         writer.finish_trial(_begin(writer, 0), 0, DONE)
