@@ -16,6 +16,7 @@ from autoopt.files import StoreEntry, write_bytes, write_json
 from autoopt.runtime import Session
 from autoopt.stages.join import join, pipeline_metadata
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
+from autoopt.stages.predictions import append_prediction
 from autoopt.stages.rows import batches
 from autoopt.strategies.model import Artifact, Features
 from autoopt.strategies.packed import packed_bytes
@@ -51,7 +52,9 @@ def whole_graph(
     """The bytes of the file to deploy: the same ones each time. Raises StageFailure when there can be no such graph."""
     model = quantize.apply(artifact, calibration)
     try:
-        joined = join(prepare, model, pipeline_metadata(facts, __version__))
+        joined = join(
+            prepare, model, pipeline_metadata(facts, __version__), lambda graph: append_prediction(graph, facts)
+        )
     except onnx.checker.ValidationError as error:
         message = f"The graph of the whole pipeline is not valid ONNX: {str(error).splitlines()[0]}."
         raise StageFailure(FailureReason.ERROR, message) from error

@@ -1,7 +1,7 @@
 """One graph from two: raw columns in at the preprocessing's side, scores out at the model's."""
 
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Final
 
 import onnx
@@ -15,25 +15,33 @@ _MODEL: Final = "model/"
 _DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
-def join(prepare: onnx.ModelProto, model: onnx.ModelProto, metadata: Mapping[str, str]) -> onnx.ModelProto:
+def join(
+    prepare: onnx.ModelProto,
+    model: onnx.ModelProto,
+    metadata: Mapping[str, str],
+    complete: Callable[[onnx.GraphProto], None] | None = None,
+) -> onnx.ModelProto:
     """The whole pipeline as one checked graph.
 
     Inputs keep the names that the preprocessing graph gives them, the output is SCORES; inner names get a prefix, so
     that the halves cannot clash. Nodes and constants that nothing reads are left out, `metadata` becomes the model's
-    metadata_props. Raises onnx.checker.ValidationError when the result does not hold up.
+    metadata_props, and `complete` may add what comes after the scores. Raises onnx.checker.ValidationError when the
+    result does not hold up.
     """
     first, second = _ready(prepare), _ready(model)
     _align_opsets(first, second)
-    first = compose.add_prefix(first, _prefix(_PREPARE, prepare), rename_inputs=False, inplace=True)
-    second = compose.add_prefix(second, _prefix(_MODEL, prepare), rename_outputs=False, inplace=True)
-    offered = {v.name.removeprefix(_prefix(_PREPARE, prepare)): v.name for v in first.graph.output}
-    wanted = {v.name.removeprefix(_prefix(_MODEL, prepare)): v.name for v in second.graph.input}
+    first = compose.add_prefix(first, free_prefix(_PREPARE, prepare.graph), rename_inputs=False, inplace=True)
+    second = compose.add_prefix(second, free_prefix(_MODEL, prepare.graph), rename_outputs=False, inplace=True)
+    offered = {v.name.removeprefix(free_prefix(_PREPARE, prepare.graph)): v.name for v in first.graph.output}
+    wanted = {v.name.removeprefix(free_prefix(_MODEL, prepare.graph)): v.name for v in second.graph.input}
     links = [(offered[name], wanted[name]) for name in (FEATURES, CODES) if name in wanted]
     joined = compose.merge_models(first, second, io_map=links, name="autoopt", producer_name="autoopt")
     unique = {o.domain: o.version for o in joined.opset_import}  # merge_models lists each half's imports
     del joined.opset_import[:]
     joined.opset_import.extend(helper.make_opsetid(d, v) for d, v in unique.items())
     _prune(joined.graph)
+    if complete is not None:
+        complete(joined.graph)
     helper.set_model_props(joined, dict(metadata))
     onnx.checker.check_model(joined, full_check=True)
     return joined
@@ -49,9 +57,9 @@ def pipeline_metadata(facts: TaskFacts, version: str) -> dict[str, str]:
     }
 
 
-def _prefix(wish: str, prepare: onnx.ModelProto) -> str:
-    """The prefix, lengthened while the name of a column begins with it."""
-    while any(v.name.startswith(wish) for v in prepare.graph.input):
+def free_prefix(wish: str, graph: onnx.GraphProto) -> str:
+    """The prefix, lengthened while the name of an input, which may be any column's, begins with it."""
+    while any(v.name.startswith(wish) for v in graph.input):
         wish = "_" + wish
     return wish
 

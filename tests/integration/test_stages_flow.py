@@ -74,7 +74,7 @@ def test_every_model_and_form_is_built_deployed_and_measured(
     session = Session(folder / "model.onnx")
     snapshot = Snapshot.open(place.snapshot)
     assert set(session.inputs) == {*snapshot.facts.number_columns, *snapshot.facts.category_columns}
-    assert session.outputs == ("scores",)
+    assert session.outputs == ("scores", "prediction")
 
 
 def test_every_model_has_a_small_recipe_here() -> None:
@@ -170,7 +170,7 @@ def test_the_graph_says_what_it_is(classes: Place) -> None:
     names = [n.name for n in model.graph.node]
     assert len(names) == len(set(names))
     produced = {o for n in model.graph.node for o in n.output} | {i.name for i in model.graph.input}
-    read = {i for n in model.graph.node for i in n.input} | {"scores"}
+    read = {i for n in model.graph.node for i in n.input} | {"scores", "prediction"}
     assert {o for n in model.graph.node for o in n.output} <= read
     assert {t.name for t in model.graph.initializer} <= read
     assert read - {""} <= produced | {t.name for t in model.graph.initializer}
