@@ -19,7 +19,7 @@ from autoopt.ledger import checked_url, engine_kwargs, tune_sqlite
 from autoopt.search.base import KnownTrial, Planner, PlannerOutcome, Proposal, Source
 from autoopt.search.draw import draw_fresh
 from autoopt.search.optuna_quiet import experimental_is_fine, quiet
-from autoopt.search.optuna_trials import OptunaTrials, Told
+from autoopt.search.optuna_trials import OptunaTrials, Told, distribution
 from autoopt.search.tpe_model import RUNNING, SAMPLER_ERRORS, TpeModel, new_tpe
 from autoopt.search.upcoming import Upcoming
 from autoopt.space.describe import space_to_json
@@ -175,7 +175,7 @@ def _study(
     if study.metric_names != names:
         with experimental_is_fine():
             study.set_metric_names(names)
-    return OptunaTrials(study, storage, space)
+    return OptunaTrials(study, storage, {d.key: distribution(d.domain) for d in space.dimensions})
 
 
 def forget(storage_url: str, study_name: str) -> None:

@@ -12,7 +12,6 @@ from optuna.trial import TrialState as OptunaState
 
 from autoopt.search.base import PlannerOutcome
 from autoopt.space.domains import Choice, Domain, Value, Whole
-from autoopt.space.space import Space
 from autoopt.values import TrialState
 
 LARGEST = 1e12
@@ -26,6 +25,17 @@ def distribution(domain: Domain) -> BaseDistribution:
     if isinstance(domain, Whole):
         return IntDistribution(domain.low, domain.high, log=domain.log)
     return FloatDistribution(domain.low, domain.high, log=domain.log)
+
+
+def relaxed(domain: Domain) -> BaseDistribution:
+    """The same with a range of whole numbers as one of reals, half a step wider at both ends.
+
+    TPE integrates over each whole number's share, in plain Python, for each past trial: many times a density's work.
+    """
+    if isinstance(domain, Whole) and domain.low < domain.high:
+        low = max(domain.low - 0.5, domain.low / 2) if domain.log else domain.low - 0.5
+        return FloatDistribution(low, domain.high + 0.5, log=domain.log)
+    return distribution(domain)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -58,11 +68,16 @@ def _finite_constraint(value: float) -> float:
 class OptunaTrials:
     """Writes trials: whole ones at once, so that none is ever seen with half of its parameters."""
 
-    def __init__(self, study: optuna.Study, storage: optuna.storages.BaseStorage, space: Space) -> None:
+    def __init__(
+        self,
+        study: optuna.Study,
+        storage: optuna.storages.BaseStorage,
+        distributions: Mapping[str, BaseDistribution],
+    ) -> None:
         self.study = study
         self._storage = storage
         self._study_id = storage.get_study_id_from_name(study.study_name)
-        self.distributions = {d.key: distribution(d.domain) for d in space.dimensions}
+        self.distributions = distributions
         self._ids: dict[int, int] = {}
 
     def read(self) -> Sequence[FrozenTrial]:

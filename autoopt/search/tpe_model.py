@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from autoopt.files import derived_seed
-from autoopt.search.optuna_trials import OptunaTrials, Told
+from autoopt.search.optuna_trials import OptunaTrials, Told, relaxed
 from autoopt.space.conditions import same
 from autoopt.space.domains import Choice, Dimension, Value, Whole
 from autoopt.space.recipe import Recipe
@@ -71,7 +71,7 @@ class TpeModel:
             pruner=optuna.pruners.NopPruner(),
             directions=list(directions),
         )
-        self._trials = OptunaTrials(study, storage, space)
+        self._trials = OptunaTrials(study, storage, {d.key: relaxed(d.domain) for d in space.dimensions})
         self._own_numbers: dict[int, int] = {}
 
     def suggest(self, seed: int, known: Container[Recipe]) -> Recipe | None:
@@ -133,7 +133,10 @@ def _plain(dimension: Dimension, value: Any) -> Value:
     domain = dimension.domain
     if isinstance(domain, Choice):
         return next(v for v in domain.values if same(v, value))
-    return int(value) if isinstance(domain, Whole) else float(value)
+    if isinstance(domain, Whole):
+        whole: int = round(value)
+        return min(max(whole, domain.low), domain.high)
+    return min(max(float(value), domain.low), domain.high)
 
 
 def _summed(told: Told) -> Told:
