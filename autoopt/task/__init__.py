@@ -11,8 +11,9 @@ from autoopt.task.facts import ColumnFacts, Kind, Role, TaskFacts
 from autoopt.task.options import TaskOptions
 
 if TYPE_CHECKING:
+    from autoopt.task.assemble import PreparedTask
     from autoopt.task.metrics import METRICS, Metric, metric, metrics_for
-    from autoopt.task.prepare import PreparedTask, prepare_task
+    from autoopt.task.prepare import prepare_task
     from autoopt.task.rows import read_rows
     from autoopt.task.scoring import bootstrap_interval, dummy_scores, score
     from autoopt.task.snapshot import Part, Snapshot
@@ -23,7 +24,7 @@ _LATER = {
     "Metric": "autoopt.task.metrics",
     "metric": "autoopt.task.metrics",
     "metrics_for": "autoopt.task.metrics",
-    "PreparedTask": "autoopt.task.prepare",
+    "PreparedTask": "autoopt.task.assemble",
     "prepare_task": "autoopt.task.prepare",
     "read_rows": "autoopt.task.rows",
     "bootstrap_interval": "autoopt.task.scoring",

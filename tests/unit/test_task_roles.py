@@ -1,5 +1,7 @@
 """What columns and targets are taken for, and what is said about it."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -168,3 +170,9 @@ def test_a_misfit_beside_other_problems_is_told_with_them() -> None:
     with pytest.raises(DataError) as caught:
         prepare_task(frame, options(metric="rmse"))
     assert len(caught.value.problems) == 2
+
+
+def test_the_facts_are_had_without_pandas_arrow_or_scikit_learn() -> None:
+    code = "import sys, autoopt.task; print(sorted({'numpy', 'pandas', 'pyarrow', 'sklearn'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"
