@@ -10,10 +10,10 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from autoopt.cli.results import measure_cells
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import Observer, SlotView
 from autoopt.orchestrator.selection import quality_order
+from autoopt.report.wording import measure_cells
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Budget, TrialState, format_seconds
 

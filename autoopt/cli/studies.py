@@ -15,8 +15,8 @@ def studies(as_json: bool, debug: bool, home: str | None, storage: str | None, t
     from rich.table import Table
 
     from autoopt.app.studies import list_studies
-    from autoopt.cli.results import number
     from autoopt.cli.screen import console_for
+    from autoopt.report.wording import number
     from autoopt.values import format_seconds
 
     rows = list_studies(places(home, storage, tracking_uri))

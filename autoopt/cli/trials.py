@@ -5,8 +5,8 @@ from collections.abc import Sequence
 from rich.table import Table
 from rich.text import Text
 
-from autoopt.cli.results import choices_that_matter, measure_cells
 from autoopt.ledger import TrialRow
+from autoopt.report.wording import choices_that_matter, measure_cells
 from autoopt.values import TrialState
 
 MOST_TRIALS = 30

@@ -1,10 +1,11 @@
 """What a report shows."""
 
-from dataclasses import dataclass
-from html import escape
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from autoopt.ledger import StudyRow, TrialRow
-from autoopt.stages.contract import VerifyResult
+from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Limit, Objective
 
@@ -19,11 +20,18 @@ class StudyView:
     limits: tuple[Limit, ...]
     trials: tuple[TrialRow, ...]
     front: tuple[TrialRow, ...]
-    best: TrialRow | None
+    best: TrialRow | None  # the exported trial where there is one
     verified: VerifyResult | None
     test_looks: int
+    chosen: str = ""  # "float" or "quantized"; '' when it is what the best trial's recipe deploys
+    missed: str = ""  # limits that the chosen artifact breaks, in words
+    environment: Mapping[str, Any] = field(default_factory=dict)  # where the export was measured
 
-
-def render_report(view: StudyView) -> str:
-    """The page."""
-    return f"<!doctype html><title>{escape(view.study.name)}</title>"
+    @property
+    def artifact(self) -> VerifiedArtifact | None:
+        """The exported artifact that `predict` uses."""
+        if self.verified is None or self.best is None:
+            return None
+        deployed = "float" if self.best.recipe.get("quantize", "none") == "none" else "quantized"
+        wants_twin = (self.chosen or deployed) == "quantized"
+        return self.verified.twin if wants_twin and self.verified.twin else self.verified.float_artifact
