@@ -32,6 +32,14 @@ REMEASURING_SHARES = (0.6, 0.3, 0.3)
 """Of the time for measuring again: how much each pass may take."""
 
 
+MAX_TRIES = 3
+"""How often a step of the export is tried when its process dies."""
+
+
+class ExportStopped(Exception):
+    """The user wants no export any more."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class Exported:
     """What an export left."""
@@ -56,20 +64,23 @@ class Finisher:
         executor: Executor,
         outbox: Outbox,
         observer: Observer,
+        stopping: Callable[[], bool] = lambda: False,
     ) -> None:
+        """`stopping` tells whether the user wants no export any more: then ExportStopped is raised."""
         self._context = context
         self._ledger = ledger
         self._writer = writer
         self._executor = executor
         self._outbox = outbox
         self._observer = observer
+        self._stopping = stopping
 
-    def finish(self, *, seconds: float, output: str | None, stopping: Callable[[], bool]) -> Exported | None:
+    def finish(self, *, seconds: float, output: str | None) -> Exported | None:
         """Measure the candidates again on the idle machine, then export the best. None without any candidate."""
         end = time.monotonic() + seconds
         self._observer.phase("measuring the best again, everything idle")
         self._remeasure(0.45 * seconds)
-        if stopping() or self.candidate("best") is None:
+        if self.candidate("best") is None:
             return None
         return self.export("best", output=output, seconds=max(1.0, end - time.monotonic()))
 
@@ -267,14 +278,24 @@ class Finisher:
         return found
 
     def _run(self, entry: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """One job on the first slot, waited for. Raises StudyError when it fails."""
+        """One job on the first slot, tried again when its process dies. Raises StudyError, ExportStopped."""
+        ended = self._wait_for(entry, payload)
+        for _ in range(MAX_TRIES - 1):
+            if isinstance(ended, Failed) and ended.reason.may_pass:
+                ended = self._wait_for(entry, payload)
+        if isinstance(ended, Failed):
+            raise StudyError(f"{entry.split(':')[-1]} failed ({ended.reason.value}): {ended.message}")
+        return ended.result
+
+    def _wait_for(self, entry: str, payload: Mapping[str, Any]) -> Finished | Failed:
         token = f"finish-{time.monotonic_ns()}"
         slot = self._executor.slots[0]
         self._executor.submit(Job(token=token, entry=entry, payload=payload, slot=slot, progress_deadline_s=600))
         while True:
             for event in self._executor.poll(0.2):
-                if event.token == token and isinstance(event, Finished):
-                    return event.result
-                if event.token == token and isinstance(event, Failed):
-                    raise StudyError(f"{entry.split(':')[-1]} failed ({event.reason.value}): {event.message}")
+                if event.token == token and isinstance(event, Finished | Failed):
+                    return event
+            if self._stopping():
+                self._executor.cancel(token)
+                raise ExportStopped
             self._outbox.pump(self._writer)

@@ -1,6 +1,8 @@
 """Start a study, or go on with one."""
 
+import contextlib
 import time
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from autoopt.app.options import Places, SearchOptions
@@ -10,7 +12,7 @@ from autoopt.app.study import Study
 from autoopt.app.understanding import Understanding, understand
 from autoopt.errors import StudyExists
 from autoopt.files import Home
-from autoopt.orchestrator import Observer, Silent, StopReason, study_payload
+from autoopt.orchestrator import Observer, Silent, StopReason
 from autoopt.values import Budget
 
 EXIT_DONE, EXIT_NOTHING_FEASIBLE, EXIT_STOPPED = 0, 3, 130
@@ -41,6 +43,15 @@ def check_name_is_free(options: SearchOptions) -> None:
         )
 
 
+@contextlib.contextmanager
+def _saying_how_to_go_on(name: str) -> Iterator[None]:
+    """An interruption that does not wait for anything still says how to go on."""
+    try:
+        yield
+    except KeyboardInterrupt as error:
+        raise KeyboardInterrupt(f"Nothing that was recorded is lost. Go on with: autoopt resume {name}") from error
+
+
 def search_understood(
     understanding: Understanding, *, started: float | None = None, observer: Observer | None = None
 ) -> Outcome:
@@ -52,33 +63,16 @@ def search_understood(
     with open_ledger(options.places, create=True) as ledger:
         understanding.task.save(home.snapshot(understanding.facts.fingerprint))
         study = ledger.create_study(understanding.study, understanding.spec(), understanding.budget)
-        with ledger.own(study.name) as writer:
-            writer.enqueue([study_payload(study, _params(understanding), {"autoopt.source": understanding.source})])
-        session = run_session(
-            ledger,
-            study.name,
-            options.places,
-            started=began,
-            observer=observer or Silent(),
-            output=options.output,
-        )
+        with _saying_how_to_go_on(study.name):
+            session = run_session(
+                ledger,
+                study.name,
+                options.places,
+                started=began,
+                observer=observer or Silent(),
+                output=options.output,
+            )
     return Outcome(study=Study(study.name, options.places), session=session)
-
-
-def _params(understanding: Understanding) -> dict[str, object]:
-    facts = understanding.facts
-    return {
-        "data": facts.name,
-        "fingerprint": facts.fingerprint,
-        "target": facts.target,
-        "kind": facts.kind.value,
-        "metric": facts.metric,
-        "rows": sum(facts.rows.values()),
-        "columns": len([c for c in facts.columns if c.used]),
-        "limits": ", ".join(map(str, understanding.limits)) or "none",
-        "objectives": ", ".join(o.measure for o in understanding.objectives),
-        "seed": understanding.options.seed,
-    }
 
 
 def run_search(options: SearchOptions, *, started: float | None = None, observer: Observer | None = None) -> Outcome:
@@ -99,7 +93,7 @@ def run_resume(
 ) -> Outcome:
     """Go on with a study: with its remaining budget, or with `more` added to it."""
     began = time.monotonic() if started is None else started
-    with open_ledger(places) as ledger:
+    with _saying_how_to_go_on(name), open_ledger(places) as ledger:
         if more.seconds is not None or more.trials is not None:
             with ledger.own(name) as writer:
                 writer.extend_budget(more)

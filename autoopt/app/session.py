@@ -9,13 +9,21 @@ from dataclasses import dataclass
 from types import FrameType
 
 from autoopt.app.context import StudyContext
-from autoopt.app.finish import Exported, Finisher
+from autoopt.app.finish import Exported, ExportStopped, Finisher
 from autoopt.app.options import Places
 from autoopt.app.wiring import make_executor, make_outbox, make_planner, quiet_reference_ms
 from autoopt.devices import machine, slots
 from autoopt.files import Store
 from autoopt.ledger import Ledger, StudyWriter
-from autoopt.orchestrator import BudgetClock, Observer, SearchLoop, SearchPlan, StopReason, study_end_payload
+from autoopt.orchestrator import (
+    BudgetClock,
+    Observer,
+    SearchLoop,
+    SearchPlan,
+    StopReason,
+    study_end_payload,
+    study_payload,
+)
 from autoopt.values import StudyState
 
 STORE_CAP_BYTES = 8_000_000_000
@@ -42,6 +50,7 @@ def run_session(
     with ExitStack() as stack:
         writer = stack.enter_context(ledger.own(name))
         context = StudyContext.load(ledger, name, places)
+        _open_study(context, writer)
         budget = context.study.budget
         clock = BudgetClock(started=started, before_s=context.study.spent_s, budget_s=budget.seconds)
         outbox = stack.enter_context(make_outbox(context))
@@ -69,15 +78,24 @@ def run_session(
             outbox=outbox,
             observer=observer,
         )
-        finisher = Finisher(
-            context=context, ledger=ledger, writer=writer, executor=executor, outbox=outbox, observer=observer
-        )
-        with _stopping_on_signals(loop.stop) as second_signal:
+        exported = None
+        with _stopping_on_signals(loop.stop) as was_asked:
+            finisher = Finisher(
+                context=context,
+                ledger=ledger,
+                writer=writer,
+                executor=executor,
+                outbox=outbox,
+                observer=observer,
+                stopping=was_asked,
+            )
             stopped = loop.run()
-            exported = None
             if stopped is not StopReason.USER:
-                exported = finisher.finish(seconds=_export_seconds(clock), output=output, stopping=second_signal)
-                _close_study(writer, stopped)
+                try:
+                    exported = finisher.finish(seconds=_export_seconds(clock), output=output)
+                    _close_study(writer, stopped)
+                except ExportStopped:
+                    stopped = StopReason.USER
         _say_goodbye(context, ledger, writer, stopped)
         outbox.drain(writer, until_s=_drain_seconds(clock))
         clock.book(writer, now=True)
@@ -93,6 +111,28 @@ def _export_seconds(clock: BudgetClock) -> float:
 def _drain_seconds(clock: BudgetClock) -> float:
     """How long to wait for the tracking side: almost to the budget's end, and at most 10 s."""
     return min(10.0, max(1.0, clock.left_s - 1.0))
+
+
+def _open_study(context: StudyContext, writer: StudyWriter) -> None:
+    """Said at each session's start, so that no crash in between can lose it; the tracking side takes it twice."""
+    writer.set_state(StudyState.OPEN)
+    writer.enqueue([study_payload(context.study, _params(context), {"autoopt.source": context.study.spec["source"]})])
+
+
+def _params(context: StudyContext) -> dict[str, object]:
+    facts = context.facts
+    return {
+        "data": facts.name,
+        "fingerprint": facts.fingerprint,
+        "target": facts.target,
+        "kind": facts.kind.value,
+        "metric": facts.metric,
+        "rows": sum(facts.rows.values()),
+        "columns": len([c for c in facts.columns if c.used]),
+        "limits": ", ".join(map(str, context.limits)) or "none",
+        "objectives": ", ".join(o.measure for o in context.objectives),
+        "seed": context.seed,
+    }
 
 
 def _close_study(writer: StudyWriter, stopped: StopReason) -> None:

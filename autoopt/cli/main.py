@@ -82,8 +82,8 @@ def main(arguments: list[str] | None = None) -> int:
             raise
         say_error(error)
         return error.exit_code
-    except (KeyboardInterrupt, click.Abort):
-        say_error("Stopped.")
+    except (KeyboardInterrupt, click.Abort) as error:
+        say_error(f"Stopped. {error}".strip())
         return 130
     except BrokenPipeError:
         # The reader of our output went away (`autoopt studies | head`): no fault of anybody.

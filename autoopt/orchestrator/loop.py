@@ -6,12 +6,13 @@ the planner. Each step can be replayed: what a crash leaves between them, `recov
 
 import time
 from collections import deque
+from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
-from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome
+from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome, TrialRow
 from autoopt.orchestrator.clock import BudgetClock
 from autoopt.orchestrator.mirror import failure_text, trial_payload
 from autoopt.orchestrator.observer import Observer, SlotView
@@ -142,6 +143,7 @@ class SearchLoop:
                 self._executor.cancel(token)
         while self._running:
             self._pump(0.25)
+        self._leave_owed()
         self._clock.book(self._writer, now=True)
         return reason
 
@@ -151,42 +153,51 @@ class SearchLoop:
         self._clock.book(self._writer)
         self._outbox.pump(self._writer)
 
+    def _leave_owed(self) -> None:
+        """Trials whose next attempt can no longer begin end as stopped: nothing may wait for an owner that is gone."""
+        while self._owed:
+            number, _, _ = self._owed.popleft()
+            self._writer.finish_trial(None, number, TrialOutcome(state=TrialState.STOPPED, reason="stopped"))
+            self._planner.tell(number, PlannerOutcome(state=TrialState.STOPPED))
+
     # ---- start ----------------------------------------------------------------------------------------------------
 
     def _recover(self) -> None:
         owed = {t.number for t in self._writer.recover()}
         trials = self._ledger.trials(self._plan.study.name)
+        outcomes = self._outcomes(trials)
         for trial in trials:
             if trial.number in owed:
                 # Attempts lost with an orchestrator say nothing against the recipe: it starts afresh.
                 self._owed.append((trial.number, Recipe(trial.recipe), 0))
             else:
-                self._remember(trial.number, Recipe(trial.recipe), self._planner_outcome(trial.state, trial.measures))
+                self._remember(trial.number, Recipe(trial.recipe), outcomes[trial.number])
                 self._counted += trial.state.counts
         self._planner.reconcile(
-            [
-                KnownTrial(
-                    number=t.number,
-                    recipe=Recipe(t.recipe),
-                    outcome=self._planner_outcome(TrialState.RUNNING if t.number in owed else t.state, t.measures),
-                )
-                for t in trials
-            ]
+            [KnownTrial(number=t.number, recipe=Recipe(t.recipe), outcome=outcomes[t.number]) for t in trials]
         )
         known = {t.recipe_sha256 for t in trials if t.state is not TrialState.STOPPED}
         again = {t.recipe_sha256: Recipe(t.recipe) for t in trials if t.state is TrialState.STOPPED}
         self._planner.enqueue([recipe for sha256, recipe in again.items() if sha256 not in known])
 
+    def _outcomes(self, trials: Sequence[TrialRow]) -> dict[int, PlannerOutcome]:
+        """What the planner was told of each trial, or should have been; a duplicate ends as the trial it repeats."""
+        rows = {t.number: t for t in trials}
+        answers = {t.number: rows[t.number if t.duplicate_of is None else t.duplicate_of] for t in trials}
+        return {number: self._planner_outcome(t.state, t.measures) for number, t in answers.items()}
+
     def _reason_to_stop(self) -> StopReason | None:
-        if self._stop_requested:
-            return StopReason.USER
-        if self._clock.session_s >= self._plan.search_until_s:
-            return StopReason.TIME
+        if self._is_over():
+            return StopReason.USER if self._stop_requested else StopReason.TIME
         if self._running or self._owed:
             return None
         if self._plan.trials is not None and self._counted >= self._plan.trials:
             return StopReason.TRIALS
         return StopReason.EXHAUSTED if self._duplicates_in_a_row >= DUPLICATES_THAT_END else None
+
+    def _is_over(self) -> bool:
+        """Whether nothing more may begin, and what runs is to be ended."""
+        return self._stop_requested or self._clock.session_s >= self._plan.search_until_s
 
     # ---- dispatch -------------------------------------------------------------------------------------------------
 
@@ -202,7 +213,7 @@ class SearchLoop:
 
     def _ask(self) -> tuple[int, Recipe, int] | None:
         """A new trial's number and recipe, recorded; None when the budget or the space has no more for now."""
-        while self._duplicates_in_a_row < DUPLICATES_THAT_END:
+        while self._duplicates_in_a_row < DUPLICATES_THAT_END and not self._is_over():
             if self._plan.trials is not None and self._counted + len(self._running) >= self._plan.trials:
                 return None
             proposal = self._planner.ask()
@@ -323,7 +334,8 @@ class SearchLoop:
             started_ms=running.started_ms,
             ended_ms=int(time.time() * 1000),
         )
-        self._writer.record_steps(token, running.steps)
+        if running.steps:
+            self._writer.record_steps(token, running.steps)
         outcome = TrialOutcome(
             state=ending.state,
             reason=ending.reason,
@@ -337,8 +349,9 @@ class SearchLoop:
             notes=list(result.notes) if result else [],
         )
         counted = ending.state.counts
-        self._writer.finish_trial(token, running.number, outcome, [payload] if counted else [])
         del self._running[token]
+        if not self._writer.finish_trial(token, running.number, outcome, [payload] if counted else []):
+            return  # the ledger knows better: that trial has its result
         planner_outcome = self._planner_outcome(ending.state, measures)
         self._planner.tell(running.number, planner_outcome)
         self._remember(running.number, running.recipe, planner_outcome)
