@@ -11,7 +11,6 @@ from autoopt.app.study import Study
 from autoopt.bundle import CheckReport, check_bundle, check_target, load_bundle
 from autoopt.errors import OptionError
 from autoopt.files import write_bytes, write_text
-from autoopt.ledger import ExportRow
 from autoopt.report import StudyView, render_report
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.values import Measurement
@@ -78,12 +77,16 @@ def study_view(study: Study) -> StudyView:
         front=tuple(study.front),
         best=exported or study.best or study.nearest_miss,
         verified=_verified(manifest) if manifest and exported else None,
-        test_looks=_looks(exports),
+        test_looks=sum(e.test is not None for e in exports),
+        **_of_manifest(manifest if exported else None),
     )
 
 
-def _looks(exports: list[ExportRow]) -> int:
-    return sum(e.test is not None for e in exports)
+def _of_manifest(manifest: dict[str, Any] | None) -> dict[str, Any]:
+    """What a view has of an export."""
+    if manifest is None:
+        return {}
+    return {name: manifest[name] for name in ("chosen", "missed", "environment")}
 
 
 def _manifest(study: Study) -> dict[str, Any] | None:

@@ -3,6 +3,7 @@
 from autoopt.bundle.check import CheckReport, CheckRow, check_bundle
 from autoopt.bundle.contents import BundleContents
 from autoopt.bundle.load import Bundle, load_bundle
+from autoopt.bundle.manifest import environment
 from autoopt.bundle.write import check_target, write_bundle
 
 __all__ = [
@@ -12,6 +13,7 @@ __all__ = [
     "CheckRow",
     "check_bundle",
     "check_target",
+    "environment",
     "load_bundle",
     "write_bundle",
 ]

@@ -2,7 +2,7 @@
 
 import math
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoopt.ledger import TrialRow
 from autoopt.report.scales import Scale, Tick, latency_scale, quality_scale
@@ -27,6 +27,7 @@ class Point:
     look: str  # "front", "plain", "infeasible"; and "best" for the trial that was picked
     label: str
     title: str
+    beyond: bool = False  # it lies below the axis and is drawn on its edge
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -95,13 +96,13 @@ def front_chart(
     numbers = {t.number for t in front}
     kept = [t for t in shown if t.number in numbers]
     x = latency_scale([*latencies, *(f.bound for f in walls)])
-    needed = [*(t.measures[QUALITY].value for t in kept), *(f.bound for f in floors)]
-    y = quality_scale(qualities, needed, rising=rising)
+    attained = _attained(kept, rising=rising)
+    y = quality_scale(qualities, [*(q for _, q in attained), *(f.bound for f in floors)], rising=rising)
     sizes = [t.measures[SIZE_BYTES].value for t in shown if SIZE_BYTES in t.measures]
     points = [_front_point(t, x, y, sizes, numbers, best) for t in shown]
     return FrontChart(
         points=_thinned(sorted(points, key=lambda p: _DRAWN.index(p.look))),
-        stairs=_stairs(kept, x, y, rising=rising),
+        stairs=_stairs([(x.at(ms), 100 - y.at(q)) for ms, q in attained]),
         x_ticks=x.ticks(),
         y_ticks=y.ticks(),
         x_limits=tuple(Line(at=x.at(f.bound), text=f"{f.bound:g} ms") for f in walls),
@@ -126,17 +127,19 @@ def history_chart(trials: Sequence[TrialRow], *, rising: bool) -> HistoryChart |
     if best:
         steps = [(place[t.number], 100 - y.at(value)) for t, value in best]
         corners = " ".join(f"{a:.2f},{b:.2f}" for a, b in [*_as_steps(steps), (100.0, steps[-1][1])])
-    ends = sorted({1, *(round(t) for t in _round_steps(len(counted)))})
     return HistoryChart(
-        points=tuple(
-            _point(t, place[t.number], 100 - y.at(t.measures[QUALITY].value), 3.0, _state_look(t)) for t in measured
-        ),
+        points=tuple(_history_point(t, place[t.number], y) for t in measured),
         best=corners,
-        x_ticks=tuple(Tick(at=x.at(float(k)), text=str(k)) for k in ends),
+        x_ticks=tuple(Tick(at=x.at(float(k)), text=str(k)) for k in _round_steps(len(counted))),
         y_ticks=y.ticks(),
         failed=tuple(_point(t, place[t.number], 100.0, 3.0, "failed") for t in counted if t.state is TrialState.FAILED),
         beyond=sum(not y.holds(q) for q in qualities),
     )
+
+
+def _history_point(trial: TrialRow, x: float, y: Scale) -> Point:
+    quality = trial.measures[QUALITY].value
+    return replace(_point(trial, x, 100 - y.at(quality), 3.0, _state_look(trial)), beyond=not y.holds(quality))
 
 
 def families(trials: Sequence[TrialRow], *, rising: bool) -> tuple[Family, ...]:
@@ -193,14 +196,16 @@ def _front_point(
     size = trial.measures[SIZE_BYTES].value if SIZE_BYTES in trial.measures else None
     radius = _RADIUS if size is None else _radius(size, sizes)
     at = x.at(trial.measures[LATENCY_MS].value), 100 - y.at(trial.measures[QUALITY].value)
-    return _point(trial, *at, radius, look, label=str(trial.number) if look in ("front", "best") else "")
+    beyond = not y.holds(trial.measures[QUALITY].value)
+    label = str(trial.number) if look in ("front", "best") and not beyond else ""
+    return replace(_point(trial, *at, radius, look), label=label, beyond=beyond)
 
 
-def _point(trial: TrialRow, x: float, y: float, radius: float, look: str, *, label: str = "") -> Point:
+def _point(trial: TrialRow, x: float, y: float, radius: float, look: str) -> Point:
     quality, latency, size = measure_cells(trial.measures)
     model = trial.recipe.get("model", "")
     title = f"trial {trial.number}: {model}, quality {quality}, {latency}, {size} ({trial.state.value})"
-    return Point(x=x, y=y, radius=radius, look=look, label=label, title=title)
+    return Point(x=x, y=y, radius=radius, look=look, label="", title=title)
 
 
 def _ends(sizes: Sequence[float]) -> tuple[float, ...]:
@@ -218,21 +223,21 @@ def _thinned(points: Sequence[Point]) -> tuple[Point, ...]:
     kept: list[Point] = []
     for point in reversed(points):
         near = [p for p in kept if p.label and abs(p.x - point.x) < _LABEL_WIDTH and abs(p.y - point.y) < _LABEL_HEIGHT]
-        hidden = Point(x=point.x, y=point.y, radius=point.radius, look=point.look, label="", title=point.title)
-        kept.append(hidden if near else point)
+        kept.append(replace(point, label="") if near else point)
     return tuple(reversed(kept))
 
 
-def _stairs(front: Sequence[TrialRow], x: Scale, y: Scale, *, rising: bool) -> str:
-    """The best quality that is attained within each latency. Trials that are on the front for another measure's sake
-    lie below it."""
-    corners: list[tuple[float, float]] = []
-    best: float | None = None
-    for trial in sorted(front, key=lambda t: (t.measures[LATENCY_MS].value, -t.measures[QUALITY].value)):
-        quality = trial.measures[QUALITY].value
-        if best is None or (quality > best if rising else quality < best):
-            best = quality
-            corners.append((x.at(trial.measures[LATENCY_MS].value), 100 - y.at(quality)))
+def _attained(front: Sequence[TrialRow], *, rising: bool) -> list[tuple[float, float]]:
+    """Latencies with the best quality within each, where it rises. A front has more trials: those that are small."""
+    found: list[tuple[float, float]] = []
+    pairs = [(t.measures[LATENCY_MS].value, t.measures[QUALITY].value) for t in front]
+    for latency, quality in sorted(pairs, key=lambda p: (p[0], -p[1] if rising else p[1])):
+        if not found or (quality > found[-1][1] if rising else quality < found[-1][1]):
+            found.append((latency, quality))
+    return found
+
+
+def _stairs(corners: Sequence[tuple[float, float]]) -> str:
     return " ".join(f"{a:.2f},{b:.2f}" for a, b in _as_steps(corners)) if len(corners) > 1 else ""
 
 

@@ -28,7 +28,7 @@ class Figure:
 
     name: str
     value: str
-    detail: str
+    details: tuple[str, ...]
 
 
 def render_report(view: StudyView) -> str:
@@ -98,14 +98,19 @@ def headline(view: StudyView) -> tuple[Figure, ...]:
         Figure(
             name=f"{split} {metric}",
             value=number(tested.value),
-            detail="; ".join(x for x in (f"95 % interval {told}" if told else "", other) if x),
+            details=tuple(x for x in (f"95 % interval {told}" if told else "", other) if x),
         ),
         Figure(
             name="latency",
             value=milliseconds(batch_1["p50_ms"]),
-            detail=f"one row, {threads} thread{'s' if threads != 1 else ''}; p95 {milliseconds(batch_1['p95_ms'])}",
+            details=(
+                f"one row, {threads} thread{'s' if threads != 1 else ''}",
+                f"p95 {milliseconds(batch_1['p95_ms'])}",
+            ),
         ),
-        Figure(name="size", value=format_bytes(artifact.size_bytes), detail=f"the {artifact.role} graph, one file"),
+        Figure(
+            name="size", value=format_bytes(artifact.size_bytes), details=(f"the {artifact.role} graph", "one file")
+        ),
         *_baseline_figure(view, split),
     )
 
@@ -115,9 +120,9 @@ def _searched(view: StudyView) -> tuple[Figure, ...]:
         return ()
     quality, latency, size = measure_cells(view.best.measures)
     figures = (
-        Figure(name=f"valid {view.facts.metric}", value=quality, detail="as measured during the search"),
-        Figure(name="latency", value=latency, detail="one row, one thread"),
-        Figure(name="size", value=size, detail="of the deployed graph"),
+        Figure(name=f"valid {view.facts.metric}", value=quality, details=("as measured during the search",)),
+        Figure(name="latency", value=latency, details=("one row, one thread",)),
+        Figure(name="size", value=size, details=("of the deployed graph",)),
     )
     return tuple(f for f in figures if f.value != NONE)
 
@@ -126,7 +131,8 @@ def _baseline_figure(view: StudyView, split: str) -> tuple[Figure, ...]:
     found = _baseline(view, split)
     if found is None:
         return ()
-    return (Figure(name="baseline", value=found, detail=f"{split} {view.facts.metric} of a guess that knows nothing"),)
+    told = (f"{split} {view.facts.metric}", "of a guess that knows nothing")
+    return (Figure(name="baseline", value=found, details=told),)
 
 
 def _baseline(view: StudyView, split: str) -> str | None:

@@ -1,5 +1,6 @@
 """What the tables of the page show, every cell as text."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -158,23 +159,32 @@ def _agreement(parity: Mapping[str, Any]) -> str:
 
 
 def failures(trials: Sequence[TrialRow]) -> tuple[Failure, ...]:
-    """Trials that failed, broke a limit or were stopped at a rung, by their reason, the most frequent first."""
+    """Trials that failed, broke a limit or were stopped at a rung, by their reason, the most frequent first.
+
+    Messages that differ in their numbers alone are one reason; the first of them is shown.
+    """
     unusable = (TrialState.FAILED, TrialState.INFEASIBLE, TrialState.PRUNED)
     groups: dict[tuple[str, str], list[TrialRow]] = {}
     for trial in trials:
         if trial.state in unusable:
-            said = trial.reason if trial.reason != "limit" else ""
-            why = ": ".join(x for x in (said, trial.message) if x) or NONE
-            groups.setdefault((trial.state.value, why), []).append(trial)
-    return tuple(_failure(state, why, rows) for (state, why), rows in sorted(groups.items(), key=lambda g: -len(g[1])))
+            groups.setdefault((trial.state.value, re.sub(r"\d[\d.]*(e[-+]?\d+)?", "#", why(trial))), []).append(trial)
+    ordered = sorted(groups.items(), key=lambda group: -len(group[1]))
+    return tuple(_failure(state, why(rows[0]), rows) for (state, _), rows in ordered)
 
 
-def _failure(state: str, why: str, rows: Sequence[TrialRow]) -> Failure:
+def why(trial: TrialRow) -> str:
+    """Why a trial is not usable, in words."""
+    if trial.reason in ("", "limit") or trial.message.startswith(trial.reason):
+        return trial.message or trial.reason or NONE
+    return f"{trial.reason}: {trial.message}" if trial.message else trial.reason
+
+
+def _failure(state: str, reason: str, rows: Sequence[TrialRow]) -> Failure:
     models = Counter(str(t.recipe.get("model", "")) for t in rows)
     numbers = ", ".join(str(t.number) for t in rows[:MAX_NUMBERS])
     more = f" and {len(rows) - MAX_NUMBERS} more" if len(rows) > MAX_NUMBERS else ""
     told = ", ".join(name if count == 1 else f"{name} ({count})" for name, count in models.most_common())
-    return Failure(state=state, reason=why, count=len(rows), models=told, trials=numbers + more)
+    return Failure(state=state, reason=reason, count=len(rows), models=told, trials=numbers + more)
 
 
 def roles(columns: Sequence[ColumnFacts]) -> str:
