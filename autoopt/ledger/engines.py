@@ -11,12 +11,14 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
 from sqlalchemy.engine import URL
-from sqlalchemy.exc import ArgumentError
+from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from autoopt.errors import OptionError
 
 READ_ONLY: Final = "autoopt_read_only"
 """Execution option of a connection whose transactions only read."""
+DATABASE_ERRORS: Final = (SQLAlchemyError,)
+"""What a database may raise through Optuna, for the planner, which names no sqlalchemy."""
 _ALLOWED = "Give sqlite:///PATH/autoopt.db or postgresql://USER:PASSWORD@HOST/DATABASE."
 
 

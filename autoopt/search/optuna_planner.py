@@ -16,6 +16,7 @@ from optuna.trial import TrialState as OptunaState
 from autoopt.errors import LedgerUnavailable, SchemaMismatch, SpaceError
 from autoopt.files import derived_seed, sha256_json
 from autoopt.ledger import checked_url, engine_kwargs, tune_sqlite
+from autoopt.ledger.engines import DATABASE_ERRORS
 from autoopt.search.base import KnownTrial, Planner, PlannerOutcome, Proposal, Source
 from autoopt.search.draw import draw_fresh
 from autoopt.search.optuna_quiet import experimental_is_fine, quiet
@@ -133,9 +134,10 @@ class OptunaPlanner(Planner):
 def _database_errors() -> Iterator[None]:
     try:
         yield
-    except optuna.exceptions.StorageInternalError as error:
-        cause = str(error.__cause__ or error).splitlines()[0]
-        raise LedgerUnavailable(f"The database did not take what the planner wrote: {cause}.") from error
+    except (optuna.exceptions.StorageInternalError, *DATABASE_ERRORS) as error:
+        cause = str(error.__cause__ or error).splitlines()[0].rstrip(".")
+        what = f"The database could not be used for the planner's tables: {cause}."
+        raise LedgerUnavailable(f"{what} Check that it is there, writable and not full.") from error
 
 
 def _open(url: str) -> optuna.storages.RDBStorage:
@@ -169,8 +171,8 @@ def _study(
         if key not in attributes:
             study.set_user_attr(key, value)
         elif attributes[key] != value:
-            what = "space" if key == SPACE_ATTRIBUTE else "objectives"
-            raise SpaceError(f"The study {name!r} was made with another {what}.", "Start a study with another name.")
+            what = "another space" if key == SPACE_ATTRIBUTE else "other objectives"
+            raise SpaceError(f"The study {name!r} was made with {what}.", "Start a study with another name.")
     names = [o.measure for o in objectives]
     if study.metric_names != names:
         with experimental_is_fine():

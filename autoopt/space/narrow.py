@@ -33,7 +33,9 @@ def restrict(space: Space, reason_for: ReasonFor) -> Space:
         if len(reachable) == len(kept):  # it hangs on a choice that went
             continue
         if whole is not None:
-            dropped[dimension.name, whole] = None
+            strategy = dimension.name.partition(".")[0]
+            if (strategy, whole) not in dropped:  # else its fields go with it, untold
+                dropped[dimension.name, whole] = None
             continue
         domain = dimension.domain
         asked = domain.values if isinstance(domain, Choice) else ()
