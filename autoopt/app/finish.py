@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from autoopt.app.context import StudyContext
-from autoopt.bundle import BundleContents, write_bundle
+from autoopt.bundle import BundleContents, environment, write_bundle
 from autoopt.errors import OptionError, StudyError
 from autoopt.executors import Executor, Failed, Finished, Job
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
@@ -252,6 +252,9 @@ class Finisher:
             best=exported.trial,
             verified=exported.verified,
             test_looks=looks,
+            chosen=exported.chosen,
+            missed=exported.missed,
+            environment=environment(),
         )
         return BundleContents(
             study=study,
