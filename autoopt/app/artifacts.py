@@ -30,8 +30,9 @@ def write_report(study: str, places: Places, output: str | Path) -> Path:
 
 def export_bundle(study: str, places: Places, pick: str, output: str | Path) -> Path:
     """Verify a pick and write its bundle; returns the folder. Raises OptionError, StudyError."""
+    folder = Path(output).absolute()  # the ledger remembers it, and later commands run elsewhere
     check_target(Path(output))
-    return Study(study, places).export(output, pick=pick)
+    return Study(study, places).export(folder, pick=pick)
 
 
 def predict_file(bundle: str, data: str, output: str | None, artifact: str) -> tuple[int, str]:

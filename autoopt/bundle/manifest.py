@@ -8,6 +8,7 @@ from typing import Any
 
 from autoopt import __version__
 from autoopt.bundle.contents import GRAPHS, MANIFEST, SCHEMA_VERSION, BundleContents
+from autoopt.errors import BundleError
 from autoopt.files import sha256_file
 from autoopt.stages.contract import VerifiedArtifact
 
@@ -38,7 +39,12 @@ def _cpu_model() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _artifact(artifact: VerifiedArtifact) -> dict[str, Any]:
+def _artifact(artifact: VerifiedArtifact, folder: Path) -> dict[str, Any]:
+    if sha256_file(folder / GRAPHS[artifact.role]) != artifact.sha256:
+        raise BundleError(
+            f"{artifact.file} is no longer the {artifact.role} graph that was verified, so nothing was exported. "
+            "The store was changed meanwhile; export again."
+        )
     return {
         "role": artifact.role,
         "path": GRAPHS[artifact.role],
@@ -53,7 +59,7 @@ def _artifact(artifact: VerifiedArtifact) -> dict[str, Any]:
 
 
 def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
-    """The manifest of the files that lie in `folder`, itself left out."""
+    """The manifest of the files that lie in `folder`, itself left out. Raises BundleError for a graph that changed."""
     facts, verified = contents.facts, contents.verified
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     return {
@@ -73,7 +79,7 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "missed": contents.missed,
         "tolerance": contents.tolerance,
         "twin_reason": verified.twin_reason,
-        "artifacts": [_artifact(a) for a in (verified.float_artifact, verified.twin) if a is not None],
+        "artifacts": [_artifact(a, folder) for a in (verified.float_artifact, verified.twin) if a is not None],
         "baseline": {"valid": verified.baseline.get("valid"), "test": verified.baseline.get("test")},
         "test_looks": contents.test_looks,
         "notes": list(verified.notes),

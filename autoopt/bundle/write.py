@@ -1,6 +1,7 @@
 """Writes a bundle beside its place and swaps it in: a reader finds the old one or the new one, never a part."""
 
 import json
+import os
 import secrets
 import shutil
 from importlib.metadata import version
@@ -9,13 +10,16 @@ from pathlib import Path
 
 from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, BundleContents
 from autoopt.bundle.manifest import manifest_json
-from autoopt.bundle.mlmodel import write_mlmodel
-from autoopt.errors import OptionError
-from autoopt.files import new_folder, write_json
-from autoopt.files.atomic import sync_folder
+from autoopt.bundle.mlmodel import EXAMPLE, REQUIREMENTS, write_mlmodel
+from autoopt.bundle.seal import sealed
+from autoopt.bundle.swap import hold, put_in_place, remove_leftovers
+from autoopt.bundle.verify import read_manifest
+from autoopt.errors import BundleError, OptionError
+from autoopt.files.atomic import sync_file, sync_folder
 from autoopt.runtime import front_json
 from autoopt.space.recipe import Recipe
 
+OTHER_FILES = ("recipe.yaml", "predict.py", "requirements.txt", "report.html", "MLmodel", EXAMPLE, REQUIREMENTS)
 RECIPE_HEAD = """\
 # The recipe of trial {trial} of study {study}. To run it again:
 #   autoopt search DATA --target {target} --recipe recipe.yaml
@@ -24,29 +28,78 @@ RECIPE_HEAD = """\
 
 def check_target(folder: Path) -> None:
     """A bundle replaces a bundle or an empty folder, never anything else. Raises OptionError."""
-    if folder.is_symlink() or (folder.exists() and not folder.is_dir()):
-        raise OptionError(f"-o {str(folder)!r} exists and is no folder.", "Give a new folder for the bundle.")
-    if folder.is_dir() and any(folder.iterdir()) and not (folder / MANIFEST).is_file():
-        raise OptionError(f"-o {str(folder)!r} is a folder with other things in it.", "Give a new folder.")
-    ancestor = next((p for p in folder.absolute().parents if p.exists()), None)
-    if ancestor is not None and not ancestor.is_dir():
-        raise OptionError(f"-o {str(folder)!r} lies below {ancestor}, which is a file.", "Give a new folder.")
+    name, place = str(folder), folder.absolute()
+    if not place.name or Path.cwd().resolve().is_relative_to(place.resolve()):
+        raise OptionError(f"-o {name!r} is the folder you are in, or above it.", "Give a new folder for the bundle.")
+    if place.is_symlink() or (place.exists() and not place.is_dir()):
+        raise OptionError(f"-o {name!r} exists and is no folder.", "Give a new folder for the bundle.")
+    other = sorted(_other_things(place))
+    if other:
+        shown = ", ".join(repr(o) for o in other[:5]) + (", ..." if len(other) > 5 else "")
+        raise OptionError(f"-o {name!r} is a folder with other things in it: {shown}.", "Give a new folder.")
+    ancestor = next(p for p in place.parents if p.exists())
+    if not ancestor.is_dir():
+        raise OptionError(f"-o {name!r} lies below {ancestor}, which is a file.", "Give a new folder.")
+    if not os.access(ancestor, os.W_OK | os.X_OK):
+        raise OptionError(f"-o {name!r}: this user may not write into {ancestor}.", "Give a folder elsewhere.")
+
+
+def _other_things(folder: Path) -> set[str]:
+    """What a folder holds that is not a bundle's: all of it, where there is no manifest of ours."""
+    if not folder.is_dir():
+        return set()
+    found = {str(p.relative_to(folder)) for p in folder.rglob("*") if p.is_symlink() or not p.is_dir()}
+    if MANIFEST not in found:
+        return found
+    try:
+        own = set(read_manifest(folder)["files"])
+    except (BundleError, KeyError, TypeError):
+        own = _usual_names(folder)
+    return found - own - {MANIFEST} if own else found
+
+
+def _usual_names(folder: Path) -> set[str]:
+    """Names of a bundle's files, for one whose manifest is damaged or of another version: it may be replaced too."""
+    with (folder / MANIFEST).open("rb") as file:
+        ours = b'"schema_version"' in file.read(1000)
+    weights = {str(p.relative_to(folder)) for p in (folder / "weights").glob("*")}
+    return {FRONT, SAMPLE, *GRAPHS.values(), *OTHER_FILES, *weights} if ours else set()
 
 
 def write_bundle(folder: Path, contents: BundleContents) -> Path:
-    """Write the bundle and put it at `folder`, replacing an older bundle. Raises OptionError for other folders."""
+    """Write the bundle and put it at `folder`, replacing an older bundle; what is there stays whole until then.
+
+    Raises OptionError for a folder that holds other things or cannot be written.
+    """
     check_target(folder)
-    fresh = folder.parent / f".{folder.name}.{secrets.token_hex(6)}.new"
-    with new_folder(fresh) as building:
-        _fill(building, contents)
-        write_json(building / MANIFEST, manifest_json(contents, building))
-    aside = folder.parent / f".{folder.name}.{secrets.token_hex(6)}.old"
-    if folder.exists():
-        folder.rename(aside)
-    fresh.rename(folder)
-    sync_folder(folder.parent)
-    shutil.rmtree(aside, ignore_errors=True)
+    place = folder.absolute()
+    try:
+        place.parent.mkdir(parents=True, exist_ok=True)
+        remove_leftovers(place)
+        _write(place, contents)
+    except OSError as error:
+        raise OptionError(
+            f"The bundle cannot be written to {folder}: {error.strerror}.", "Give a folder elsewhere."
+        ) from error
     return folder
+
+
+def _write(place: Path, contents: BundleContents) -> None:
+    mark = secrets.token_hex(6)
+    fresh, aside = (place.parent / f".{place.name}.{mark}.{kind}" for kind in ("new", "old"))
+    fresh.mkdir()
+    handle = hold(fresh)
+    try:
+        _fill(fresh, contents)
+        (fresh / MANIFEST).write_bytes(sealed(manifest_json(contents, fresh)))
+        for path in (*fresh.rglob("*"), fresh):
+            sync_folder(path) if path.is_dir() else sync_file(path)
+        put_in_place(fresh, place, aside)
+        sync_folder(place.parent)
+    finally:
+        os.close(handle)
+        for old in (fresh, aside):
+            shutil.rmtree(old, ignore_errors=True)
 
 
 def _fill(building: Path, contents: BundleContents) -> None:
@@ -74,7 +127,8 @@ def _fill(building: Path, contents: BundleContents) -> None:
     pinned = "".join(f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime"))
     (building / "requirements.txt").write_text(pinned)
     weights = building / "weights"
-    weights.mkdir()
+    if verified.weights:
+        weights.mkdir()
     for name, source in verified.weights.items():
         shutil.copyfile(source, weights / Path(name).name)
     (building / "report.html").write_text(contents.report_html, encoding="utf-8")

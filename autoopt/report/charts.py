@@ -97,7 +97,7 @@ def front_chart(
     kept = [t for t in shown if t.number in numbers]
     x = latency_scale([*latencies, *(f.bound for f in walls)])
     attained = _attained(kept, rising=rising)
-    y = quality_scale(qualities, [*(q for _, q in attained), *(f.bound for f in floors)], rising=rising)
+    y = quality_scale(qualities, [f.bound for f in floors], rising=rising)
     sizes = [t.measures[SIZE_BYTES].value for t in shown if SIZE_BYTES in t.measures]
     points = [_front_point(t, x, y, sizes, numbers, best) for t in shown]
     return FrontChart(

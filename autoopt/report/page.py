@@ -19,6 +19,7 @@ from autoopt.space import Recipe
 from autoopt.task.facts import Role
 from autoopt.values import TrialState, format_bytes, format_seconds
 
+FRONT_ROWS = 12
 TEMPLATES = ("page.html", "charts.html", "tables.html")
 
 
@@ -68,6 +69,7 @@ def _context(view: StudyView) -> dict[str, Any]:
         "history": history_chart(view.trials, rising=rising),
         "families": families(view.trials, rising=rising),
         "pair": pair_lines(view),
+        "front_rows": FRONT_ROWS,
         "front": [trial_line(t, view.best) for t in view.front],
         "baseline": _baseline(view, "valid"),
         "trials": lines,
