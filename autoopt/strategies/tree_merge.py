@@ -1,4 +1,8 @@
-"""Merge what is equal among trees: leaves, whole subtrees, and splits that cannot change the outcome."""
+"""Merge what is equal among trees: leaves, whole subtrees, and splits that cannot change the outcome.
+
+A subtree is shared between trees but never within one: onnxruntime walks each tree on its own and takes a split that it
+meets twice there for a cycle.
+"""
 
 from dataclasses import dataclass
 
@@ -10,7 +14,7 @@ from autoopt.strategies.tree_arrays import Ints, TreeArrays
 
 @dataclass(frozen=True, kw_only=True)
 class MergedTrees:
-    """A graph of splits without cycles, in which equal subtrees are one. A child is a split, or ~leaf."""
+    """Trees that share equal subtrees with each other. A child is a split, or ~leaf."""
 
     feature: Ints  # (splits,)
     threshold: NDArray[np.float32]  # (splits,)
@@ -27,6 +31,7 @@ def merge(arrays: TreeArrays, leaf_class: Ints) -> MergedTrees:
     del classes
     threshold = arrays.thresholds_float32() + np.float32(0.0)  # -0.0 and 0.0 split alike
     left, right = (_with_leaves(child, leaf_new) for child in (arrays.left, arrays.right))
+    tree = _tree_of(arrays)
     stands_for = np.arange(arrays.splits)  # what each split is replaced by: itself, an equal one, or ~leaf
     for level in _by_height(arrays):
         a, b = (_resolved(child[level], stands_for) for child in (left, right))
@@ -34,7 +39,7 @@ def merge(arrays: TreeArrays, leaf_class: Ints) -> MergedTrees:
         pointless = a == b
         stands_for[level[pointless]] = a[pointless]
         real = level[~pointless]
-        stands_for[real] = _first_equal(real, arrays, threshold, left, right)
+        stands_for[real] = _first_equal(real, tree, arrays, threshold, left, right)
     roots = _resolved(_with_leaves(arrays.roots, leaf_new), stands_for)
     return _renumbered(arrays, threshold, left, right, roots, leaf_rows)
 
@@ -67,8 +72,26 @@ def _by_height(arrays: TreeArrays) -> list[Ints]:
     return [part for part in np.split(order, cuts) if len(part)]
 
 
-def _first_equal(level: Ints, arrays: TreeArrays, threshold: NDArray[np.float32], left: Ints, right: Ints) -> Ints:
-    """For each split of a level, the first of the level that is equal to it."""
+def _tree_of(arrays: TreeArrays) -> Ints:
+    """(splits,): the tree that each split belongs to."""
+    tree = np.zeros(arrays.splits, dtype=np.int64)
+    grows = arrays.roots >= 0
+    level, owner = arrays.roots[grows].astype(np.int64), np.flatnonzero(grows)
+    while len(level):
+        tree[level] = owner
+        children = np.concatenate([arrays.left[level], arrays.right[level]]).astype(np.int64)
+        owner = np.concatenate([owner, owner])[children >= 0]
+        level = children[children >= 0]
+    return tree
+
+
+def _first_equal(
+    level: Ints, tree: Ints, arrays: TreeArrays, threshold: NDArray[np.float32], left: Ints, right: Ints
+) -> Ints:
+    """For each split of a level, the first of the level that is equal to it.
+
+    Equal ones of the same tree stay apart: the second of one tree is merged with the second of another.
+    """
     if not len(level):
         return level
     keys = np.stack(
@@ -79,13 +102,29 @@ def _first_equal(level: Ints, arrays: TreeArrays, threshold: NDArray[np.float32]
             right[level],
         ]
     )
-    order = np.lexsort(keys)
-    ordered = keys[:, order]
-    is_new = np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)])
+    rows = np.vstack([_occurrence(keys, tree[level]), keys])
+    order = np.lexsort(rows)
+    is_new = _starts(rows[:, order])
     group = np.cumsum(is_new) - 1
     firsts = level[order[is_new]]  # lexsort is stable: the first of a run has the lowest index
     found = np.empty_like(level)
     found[order] = firsts[group]
+    return found
+
+
+def _starts(ordered: Ints) -> NDArray[np.bool_]:
+    """(columns,): whether a column differs from the one before it."""
+    return np.concatenate([[True], (ordered[:, 1:] != ordered[:, :-1]).any(axis=0)])
+
+
+def _occurrence(keys: Ints, tree: Ints) -> Ints:
+    """(columns,): how many equal columns of the same tree stand before each."""
+    rows = np.vstack([tree, keys])
+    order = np.lexsort(rows)
+    starts = np.flatnonzero(_starts(rows[:, order]))
+    run = np.repeat(starts, np.diff(np.append(starts, len(order))))
+    found = np.empty(len(order), dtype=np.int64)
+    found[order] = np.arange(len(order)) - run
     return found
 
 

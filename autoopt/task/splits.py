@@ -20,7 +20,7 @@ from autoopt.task.targets import Target, label_texts
 from autoopt.task.wording import count, counted_rows, listed, quoted
 
 PARTS = ("train", "valid", "test")
-SHARES = (0.70, 0.15, 0.15)
+SHARES = (0.64, 0.16, 0.20)
 _ALIASES = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 Parts = NDArray[np.int8]
 _WORD = np.uint64
