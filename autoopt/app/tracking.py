@@ -1,110 +1,107 @@
 """`autoopt ui`: MLflow's own page, on loopback, on the database of these studies."""
 
 import contextlib
-import os
 import signal
 import socket
-import subprocess
-import sys
 import time
-import urllib.error
-import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Generator, Iterator
 from pathlib import Path
+from types import FrameType
+from typing import Final
 
 from autoopt.app.options import Places
 from autoopt.app.studies import list_studies, open_ledger
 from autoopt.app.wiring import tracking_url
-from autoopt.errors import OptionError, StudyBusy, StudyError
+from autoopt.errors import LedgerError, OptionError, StudyError
 from autoopt.files import Home
-from autoopt.tracking import TrackingOutbox
+from autoopt.tracking import HOST, TrackingOutbox, TrackingPage, make_database
 
-HOST = "127.0.0.1"
-FIRST_PORT = 5000
-READY_S = 90.0
+FIRST_PORT: Final = 5000
+READY_S: Final = 120.0
+LEFT_OVER_S: Final = 30.0
+"""For each study: how long `ui` may hold it to deliver what a search could not."""
 
 
 def serve_ui(places: Places, port: int | None, *, say: Callable[[str], object]) -> int:
-    """Serve until Ctrl-C; prints the URL once the page answers. A tracking server by URL is only named."""
+    """Serve until Ctrl-C; prints the URL once the page answers. A tracking server by URL is only named.
+
+    Raises StudyError where there is no study or the page does not start, OptionError for a port that is taken.
+    """
     home = Home.locate(places.home)
     uri = tracking_url(places, home.tracking_url)
     if uri.startswith(("http://", "https://")):
         say(f"The tracking server is {uri}")
         return 0
     if not list_studies(places):
-        raise StudyError(f"No studies in {home.root} yet. Begin with: autoopt search demo:digits --time 60s")
-    _deliver_left_over(places, home, uri)
+        where = places.storage or home.root
+        raise StudyError(f"No studies in {where} yet. Begin with: autoopt search demo:digits --time 60s")
     chosen = _free_port(port)
     log_path = home.root / "logs" / "ui.log"
-    log_path.parent.mkdir(parents=True, exist_ok=True)
-    with log_path.open("ab") as log:
-        server = subprocess.Popen(
-            _command(uri, home, chosen),
-            stdout=log,
-            stderr=log,
-            start_new_session=True,
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "MLFLOW_DISABLE_TELEMETRY": "true"},
-        )
     try:
-        _wait_until_ready(server, chosen, log_path)
-        say(f"MLflow UI: http://{HOST}:{chosen}  (Ctrl-C ends it)")
-        server.wait()
+        with _terminated_as_interrupted():
+            say("Starting the MLflow UI ...")
+            if not make_database(uri, artifact_folder=home.tracking_artifacts, log_path=log_path):
+                raise StudyError(f"The MLflow database could not be made; the log is {log_path}.")
+            with TrackingPage(uri, artifact_folder=home.tracking_artifacts, port=chosen, log_path=log_path) as page:
+                _serve(page, _deliver_left_over(places, home, uri), log_path, say)
     except KeyboardInterrupt:
         say("Ended.")
-    finally:
-        _end(server)
     return 0
 
 
-def _command(uri: str, home: Home, port: int) -> list[str]:
-    return [
-        *(sys.executable, "-m", "mlflow", "server"),
-        *("--backend-store-uri", uri),
-        *("--artifacts-destination", home.tracking_artifacts.absolute().as_uri()),
-        *("--host", HOST, "--port", str(port), "--workers", "1"),
-        *("--allowed-hosts", f"{HOST}:{port},localhost:{port}"),
-        *("--x-frame-options", "DENY"),
-    ]
+def _serve(
+    page: TrackingPage, delivering: Generator[bool, None, None], log_path: Path, say: Callable[[str], object]
+) -> None:
+    """Wait for the page, then for its end; meanwhile send what is left over."""
+    give_up_at = time.monotonic() + READY_S
+    told = False
+    with contextlib.closing(delivering):
+        while not page.ended() and (told or time.monotonic() < give_up_at):
+            if not told and (told := page.answers()):
+                say(f"MLflow UI: {page.url}  (Ctrl-C ends it)")
+            if not next(delivering, False):
+                time.sleep(0.2)
+    raise StudyError(f"The MLflow UI {'ended by itself' if told else 'did not start'}; its log is {log_path}.")
+
+
+def _deliver_left_over(places: Places, home: Home, uri: str) -> Generator[bool, None, None]:
+    """Send what a search could not deliver, for every study that nobody is running; yields between short steps."""
+    with open_ledger(places) as ledger:
+        for study in ledger.studies():
+            # Busy, removed meanwhile, a database that is away: the page is there all the same.
+            with contextlib.suppress(StudyError, LedgerError), ledger.own(study.name) as writer:
+                log_path = home.logs(study.name) / "tracking.log"
+                end = time.monotonic() + LEFT_OVER_S
+                with TrackingOutbox(uri, artifact_folder=home.tracking_artifacts, log_path=log_path) as outbox:
+                    while outbox.drain(writer, 0.2) and outbox.active and time.monotonic() < end:
+                        yield True
 
 
 def _free_port(wanted: int | None) -> int:
     for port in [wanted] if wanted else range(FIRST_PORT, FIRST_PORT + 100):
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
+            try:
                 probe.bind((HOST, port))
                 return port
-    told = f"--port {wanted} is taken." if wanted else f"No port from {FIRST_PORT} to {FIRST_PORT + 99} is free."
+            except PermissionError:
+                told = f"--port {port} is for administrators only."
+            except OSError:
+                told = f"--port {port} is taken."
+    if wanted is None:
+        told = f"No port from {FIRST_PORT} to {FIRST_PORT + 99} is free."
     raise OptionError(told, "Give another --port.")
 
 
-def _wait_until_ready(server: "subprocess.Popen[bytes]", port: int, log_path: Path) -> None:
-    end = time.monotonic() + READY_S
-    while time.monotonic() < end:
-        if server.poll() is not None:
-            break
-        with contextlib.suppress(urllib.error.URLError, OSError):
-            urllib.request.urlopen(f"http://{HOST}:{port}/health", timeout=2).close()
-            return
-        time.sleep(0.2)
-    raise StudyError(f"The MLflow UI did not start; its log is {log_path}.")
+@contextlib.contextmanager
+def _terminated_as_interrupted() -> Iterator[None]:
+    """SIGTERM ends this like Ctrl-C: the server must not stay."""
 
+    def interrupt(_number: int, _frame: FrameType | None) -> None:
+        raise KeyboardInterrupt
 
-def _deliver_left_over(places: Places, home: Home, uri: str) -> None:
-    """Send what a search could not deliver, for every study that nobody is running."""
-    with open_ledger(places) as ledger:
-        for study in ledger.studies():
-            with contextlib.suppress(StudyBusy), ledger.own(study.name) as writer:
-                log_path = home.logs(study.name) / "tracking.log"
-                with TrackingOutbox(uri, artifact_folder=home.tracking_artifacts, log_path=log_path) as outbox:
-                    outbox.drain(writer, until_s=60.0)
-
-
-def _end(server: "subprocess.Popen[bytes]") -> None:
-    """End the server with everything it started."""
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(server.pid, number)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            server.wait(timeout=5)
-            return
+    before = signal.signal(signal.SIGTERM, interrupt)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)

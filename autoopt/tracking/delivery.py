@@ -2,52 +2,40 @@
 
 import contextlib
 import json
+import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
+from datetime import datetime
+from itertools import zip_longest
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, final
 
 import requests
 from mlflow import MlflowClient
 from mlflow.entities import Metric, Param, RunTag
-from mlflow.exceptions import MlflowException, RestException
+from mlflow.exceptions import MlflowException
 
-from autoopt.tracking.models import log_model
+from autoopt.tracking.backlog import Refused, Unreachable
+from autoopt.tracking.database import ensure_database
+from autoopt.tracking.models import ModelDelivery
+from autoopt.tracking.wording import (
+    MAX_KEY,
+    MAX_PARAM,
+    MAX_TAG,
+    METRICS_A_CALL,
+    PARAMS_A_CALL,
+    TAGS_A_CALL,
+    chunks,
+    cut,
+    safe_keys,
+)
 
-UID_TAG = "autoopt.uid"
-METRICS_A_CALL = 900
-PARAMS_A_CALL = 90
-MAX_PARAM, MAX_TAG, MAX_KEY = 6000, 5000, 250
-PASSING = {"INTERNAL_ERROR", "TEMPORARILY_UNAVAILABLE", "REQUEST_LIMIT_EXCEEDED"}
-
-
-class Refused(Exception):
-    """MLflow will not take this payload."""
-
-
-class Unreachable(Exception):
-    """MLflow cannot be reached or written just now."""
-
-
-def cut(text: str, most: int) -> str:
-    """The text, marked where it had to be cut."""
-    return text if len(text) <= most else text[: most - 2] + " …"
+UID_TAG: Final = "autoopt.uid"
+REFUSED: Final = "INVALID_PARAMETER_VALUE"
+"""The one code that speaks of the payload; every other may pass, or be mended by whoever runs the server."""
 
 
-@contextlib.contextmanager
-def _translated() -> Iterator[None]:
-    """MLflow's and HTTP's errors as one of our two."""
-    try:
-        yield
-    except RestException as error:
-        raise (Unreachable if error.error_code in PASSING else Refused)(str(error)) from error
-    except MlflowException as error:
-        refused = error.error_code in {"INVALID_PARAMETER_VALUE", "BAD_REQUEST"}
-        raise (Refused if refused else Unreachable)(str(error)) from error
-    except (requests.RequestException, OSError) as error:
-        raise Unreachable(str(error)) from error
-
-
+@final
 class Delivery:
     """One client on one tracking URI."""
 
@@ -61,26 +49,34 @@ class Delivery:
 
     def deliver(self, payload: dict[str, Any]) -> None:
         """Write one payload. Raises Refused or Unreachable."""
-        with _translated():
-            if self._client is None:
-                self._client = self._connect()
-            if payload["kind"] == "model":
-                self._deliver_model(self._client, payload)
-            else:
-                self._deliver_run(self._client, payload)
+        try:
+            with _translated():
+                client = self._client = self._client or self._connect()
+                if payload["kind"] == "model":
+                    self._deliver_model(client, payload)
+                else:
+                    self._deliver_run(client, payload)
+        except (Refused, Unreachable):
+            # What was remembered may be what is wrong: somebody deleted a run, an experiment, the database.
+            self._experiments.clear()
+            self._runs.clear()
+            raise
 
     def _connect(self) -> MlflowClient:
-        if self._uri.startswith("sqlite:///"):
-            Path(self._uri.removeprefix("sqlite:///")).parent.mkdir(parents=True, exist_ok=True)
-        return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        try:
+            ensure_database(self._uri, self._artifact_folder)
+            return MlflowClient(tracking_uri=self._uri, registry_uri=self._uri)
+        except MlflowException as error:
+            # An outdated database, a URI of no known kind: no payload's fault.
+            raise Unreachable(str(error)) from error
 
     def _experiment(self, client: MlflowClient, name: str) -> str:
         if name not in self._experiments:
             found = client.get_experiment_by_name(name)
             if found is not None and found.lifecycle_stage == "deleted":
                 client.restore_experiment(found.experiment_id)
-            local = not self._uri.startswith("http")
-            location = (self._artifact_folder / name).absolute().as_uri() if local else None
+            remote = self._uri.startswith("http")
+            location = None if remote else (self._artifact_folder / name).absolute().as_uri()
             created = None if found else client.create_experiment(name, artifact_location=location)
             self._experiments[name] = found.experiment_id if found else str(created)
         return self._experiments[name]
@@ -89,53 +85,109 @@ class Delivery:
         """The run with this uid, made if there is none yet."""
         uid = payload["uid"]
         if uid not in self._runs:
-            quoted = uid.replace("'", "")
-            found = client.search_runs([experiment], f"tags.`{UID_TAG}` = '{quoted}'", max_results=1)
-            if found:
-                self._runs[uid] = found[0].info.run_id
-            else:
-                tags = {UID_TAG: quoted}
-                if "parent_uid" in payload:
-                    tags["mlflow.parentRunId"] = self._parent(client, experiment, payload["parent_uid"])
-                name = cut(payload["run_name"], MAX_KEY)
-                run = client.create_run(experiment, start_time=payload["start_ms"], tags=tags, run_name=name)
-                self._runs[uid] = run.info.run_id
+            found = client.search_runs([experiment], f"tags.`{UID_TAG}` = '{_quotable(uid)}'", max_results=1)
+            self._runs[uid] = found[0].info.run_id if found else self._new_run(client, experiment, payload)
         return self._runs[uid]
 
+    def _new_run(self, client: MlflowClient, experiment: str, payload: dict[str, Any]) -> str:
+        tags = {UID_TAG: _quotable(payload["uid"])}
+        if "parent_uid" in payload:
+            tags["mlflow.parentRunId"] = self._parent(client, experiment, payload["parent_uid"])
+        name = cut(payload["run_name"], MAX_KEY)
+        run = client.create_run(experiment, start_time=payload["start_ms"], tags=tags, run_name=name)
+        return str(run.info.run_id)
+
     def _parent(self, client: MlflowClient, experiment: str, uid: str) -> str:
-        stub = {"uid": uid, "run_name": uid.split("@")[0], "start_ms": None}
-        return self._run(client, experiment, stub)
+        """The study's run; made from its uid alone when its own payload has not arrived, which then completes it."""
+        return self._run(client, experiment, {"uid": uid, "run_name": uid.split("@")[0], "start_ms": _born_ms(uid)})
 
     def _deliver_run(self, client: MlflowClient, payload: dict[str, Any]) -> None:
         experiment = self._experiment(client, payload["experiment"])
         run_id = self._run(client, experiment, payload)
-        params = [Param(cut(k, MAX_KEY), cut(str(v), MAX_PARAM)) for k, v in payload["params"].items()]
-        tags = [RunTag(cut(k, MAX_KEY), cut(str(v), MAX_TAG)) for k, v in payload["tags"].items()]
-        metrics = [Metric(m["key"], m["value"], m["timestamp_ms"], m["step"]) for m in payload["metrics"]]
-        for part in chunks(params, PARAMS_A_CALL):
-            client.log_batch(run_id, params=part)
-        client.log_batch(run_id, tags=tags[:PARAMS_A_CALL], metrics=metrics[:METRICS_A_CALL])
-        for part in chunks(metrics[METRICS_A_CALL:], METRICS_A_CALL):
-            client.log_batch(run_id, metrics=part)
+        params = [Param(k, cut(str(v), MAX_PARAM)) for k, v in _renamed(payload["params"])]
+        tags = [RunTag(k, cut(str(v), MAX_TAG)) for k, v in _renamed(payload["tags"])]
+        _log(client, run_id, params, tags, _metrics(payload))
         if payload["status"] == "RUNNING":
             client.update_run(run_id, status="RUNNING")
         else:
             client.set_terminated(run_id, status=payload["status"], end_time=payload["end_ms"])
 
     def _deliver_model(self, client: MlflowClient, payload: dict[str, Any]) -> None:
+        _check_bundle(payload)
         experiment = self._experiment(client, payload["experiment"])
         parent = self._parent(client, experiment, payload["parent_uid"])
-        metrics = [Metric(m["key"], m["value"], m["timestamp_ms"], m["step"]) for m in payload["metrics"]]
-        client.log_batch(parent, metrics=metrics)
-        bundle = Path(payload["bundle"])
-        if not (bundle / "manifest.json").is_file():
-            raise Refused(f"the bundle {bundle} is gone")
-        parity = log_model(client, experiment, parent, payload)
-        client.set_tag(parent, "autoopt.reload_parity", parity)
-        client.set_tag(parent, "autoopt.exported", json.dumps({"trial": payload["trial"], "bundle": str(bundle)}))
+        metrics = _metrics(payload)
+        models = ModelDelivery(client, experiment, parent, scratch=self._artifact_folder / ".reloaded")
+        parity = models.deliver(payload, metrics)
+        exported = json.dumps({"trial": payload["trial"], "bundle": payload["bundle"]})
+        tags = [RunTag("autoopt.reload_parity", cut(parity, MAX_TAG)), RunTag("autoopt.exported", exported)]
+        client.log_batch(parent, metrics=metrics, tags=tags)
 
 
-def chunks(items: Sequence[Any], size: int) -> Iterator[list[Any]]:
-    """Slices of at most `size`."""
-    for start in range(0, len(items), size):
-        yield list(items[start : start + size])
+def _check_bundle(payload: dict[str, Any]) -> None:
+    """Refuse a bundle that is gone, or that another trial's export has replaced: it has a payload of its own."""
+    manifest = Path(payload["bundle"]) / "manifest.json"
+    try:
+        trial = json.loads(manifest.read_text(encoding="utf-8"))["trial"]
+    except (OSError, ValueError, KeyError) as error:
+        raise Refused(f"there is no bundle in {payload['bundle']} any more") from error
+    if trial != payload["trial"]:
+        raise Refused(f"{payload['bundle']} now holds trial {trial}, not {payload['trial']}")
+
+
+def _log(client: MlflowClient, run_id: str, params: list[Param], tags: list[RunTag], metrics: list[Metric]) -> None:
+    """Log in as few calls as MLflow allows; what it refuses is told and left out, and the rest goes through."""
+    parts = zip_longest(
+        chunks(params, PARAMS_A_CALL), chunks(tags, TAGS_A_CALL), chunks(metrics, METRICS_A_CALL), fillvalue=()
+    )
+    for some_params, some_tags, some_metrics in parts:
+        try:
+            client.log_batch(run_id, params=some_params, tags=some_tags, metrics=some_metrics)
+        except MlflowException as error:
+            if error.error_code != REFUSED:
+                raise
+            for kind, some in (("params", some_params), ("tags", some_tags), ("metrics", some_metrics)):
+                _log_kind(client, run_id, kind, list(some))
+
+
+def _log_kind(client: MlflowClient, run_id: str, kind: str, some: list[Any]) -> None:
+    """One by one, but for metrics: a refused param is one that is there already with another value."""
+    for part in [some] if kind == "metrics" else [[x] for x in some]:
+        try:
+            client.log_batch(run_id, **{kind: part})
+        except MlflowException as error:
+            if error.error_code != REFUSED:
+                raise
+            print(f"left out of run {run_id}: {error}", file=sys.stderr, flush=True)  # noqa: T201
+
+
+def _metrics(payload: dict[str, Any]) -> list[Metric]:
+    keys = safe_keys(m["key"] for m in payload["metrics"])
+    return [Metric(keys[m["key"]], float(m["value"]), m["timestamp_ms"], m["step"]) for m in payload["metrics"]]
+
+
+def _renamed(values: dict[str, Any]) -> list[tuple[str, Any]]:
+    keys = safe_keys(values)
+    return [(keys[name], value) for name, value in values.items()]
+
+
+def _quotable(uid: str) -> str:
+    return uid.replace("'", "")
+
+
+def _born_ms(study_uid: str) -> int | None:
+    """When a study was made, as its uid says."""
+    with contextlib.suppress(ValueError):
+        return int(datetime.fromisoformat(study_uid.rpartition("@")[2]).timestamp() * 1000)
+    return None
+
+
+@contextlib.contextmanager
+def _translated() -> Iterator[None]:
+    """MLflow's and HTTP's errors as one of our two."""
+    try:
+        yield
+    except MlflowException as error:
+        raise (Refused if error.error_code == REFUSED else Unreachable)(str(error)) from error
+    except (requests.RequestException, OSError) as error:
+        raise Unreachable(str(error)) from error

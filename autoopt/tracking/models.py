@@ -2,58 +2,108 @@
 
 import contextlib
 import json
+import tempfile
+from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Final, final
 
 import mlflow
 import numpy as np
 import pandas as pd
 from mlflow import MlflowClient
+from mlflow.entities import LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
 
-UID_TAG = "autoopt.uid"
-PARITY_TOLERANCE = 1e-6
+from autoopt.errors import AutooptError
+
+UID_TAG: Final = "autoopt.uid"
+PARITY_TAG: Final = "autoopt.reload_parity"
+PARITY_TOLERANCE: Final = 1e-6
 
 
-def log_model(client: MlflowClient, experiment: str, run_id: str, payload: dict[str, Any]) -> str:
-    """Log, register, alias and reload; returns 'ok' or how the reloaded model differs.
+@final
+class ModelDelivery:
+    """Registers bundles under one study's run. Each step is looked up before it is done, so that none is done twice.
 
-    The bundle is a complete MLflow model folder: it is stored as it is, so its hashes hold there too.
+    `scratch`: a folder for the copy that is loaded back (MLflow would add a file of its own to the stored one).
     """
-    name, uid = payload["registered_name"], payload["uid"]
-    version = _version_of(client, name, uid)
-    if version is None:
-        model = client.create_logged_model(
-            experiment, name="pipeline", source_run_id=run_id, tags={UID_TAG: uid}, model_type="autoopt bundle"
+
+    def __init__(self, client: MlflowClient, experiment: str, run_id: str, *, scratch: Path) -> None:
+        self._client = client
+        self._experiment = experiment
+        self._run_id = run_id
+        self._scratch = scratch
+
+    def deliver(self, payload: dict[str, Any], metrics: Sequence[Metric]) -> str:
+        """Log, register and reload; the alias moves once the reloaded model has proved equal.
+
+        Returns 'ok' or how the reloaded model differs.
+        """
+        name = payload["registered_name"]
+        version = self._version(payload) or self._register(payload, metrics)
+        parity = self._reload_parity(f"models:/{name}/{version}", Path(payload["bundle"]))
+        self._client.set_model_version_tag(name, version, PARITY_TAG, parity)
+        if parity == "ok":
+            self._client.set_registered_model_alias(name, payload["alias"], version)
+        return parity
+
+    def _version(self, payload: dict[str, Any]) -> str | None:
+        """The version that an earlier delivery of this payload made."""
+        query = f"name = '{payload['registered_name']}' AND tag.`{UID_TAG}` = '{payload['uid']}'"
+        found = self._client.search_model_versions(query)
+        return str(found[0].version) if found else None
+
+    def _register(self, payload: dict[str, Any], metrics: Sequence[Metric]) -> str:
+        name, uid = payload["registered_name"], payload["uid"]
+        model_id, uri = self._logged_model(payload)
+        ours = [Metric(m.key, m.value, m.timestamp, m.step, model_id=model_id) for m in metrics]
+        self._client.log_batch(self._run_id, metrics=ours)
+        with contextlib.suppress(MlflowException):  # it is there already; if it is not, the next call says why
+            self._client.create_registered_model(name)
+        made = self._client.create_model_version(
+            name, source=uri, run_id=self._run_id, model_id=model_id, tags={UID_TAG: uid}
         )
-        client.log_model_artifacts(model.model_id, payload["bundle"])
-        client.finalize_logged_model(model.model_id, "READY")
-        with contextlib.suppress(MlflowException):  # it is there already
-            client.create_registered_model(name)
-        made = client.create_model_version(
-            name, source=model.model_uri, run_id=run_id, model_id=model.model_id, tags={UID_TAG: uid}
+        return str(made.version)
+
+    def _logged_model(self, payload: dict[str, Any]) -> tuple[str, str]:
+        """Id and URI of the bundle's copy in MLflow, as it is: it is a complete model folder, and its hashes hold."""
+        query = f"tags.`{UID_TAG}` = '{payload['uid']}'"
+        found = self._client.search_logged_models([self._experiment], query)
+        model = found[0] if found else self._new_model(payload)
+        if model.status != LoggedModelStatus.READY:
+            self._client.log_model_artifacts(model.model_id, payload["bundle"])
+            self._client.finalize_logged_model(model.model_id, LoggedModelStatus.READY)
+        return str(model.model_id), str(model.model_uri)
+
+    def _new_model(self, payload: dict[str, Any]) -> Any:
+        return self._client.create_logged_model(
+            self._experiment,
+            name="pipeline",
+            source_run_id=self._run_id,
+            tags={UID_TAG: payload["uid"]},
+            model_type="autoopt bundle",
         )
-        version = str(made.version)
-    client.set_registered_model_alias(name, payload["alias"], version)
-    return _reload_parity(f"models:/{name}@{payload['alias']}", Path(payload["bundle"]))
+
+    def _reload_parity(self, model_uri: str, bundle: Path) -> str:
+        """Compare the registry's copy with the scores that the bundle recorded when it was made."""
+        sample = json.loads((bundle / "sample.json").read_text(encoding="utf-8"))
+        chosen = json.loads((bundle / "manifest.json").read_text(encoding="utf-8"))["chosen"]
+        try:
+            self._scratch.mkdir(parents=True, exist_ok=True)
+            with tempfile.TemporaryDirectory(prefix="reload-", dir=self._scratch) as folder:
+                model = mlflow.pyfunc.load_model(model_uri, suppress_warnings=True, dst_path=folder)
+                predicted = model.predict(_frame(sample["columns"], model.metadata.get_input_schema()))
+        except (MlflowException, AutooptError) as error:
+            return f"not reloaded: {error}"
+        probabilities = [c for c in predicted.columns if str(c).startswith("probability_")]
+        scores = predicted[probabilities or ["prediction"]].to_numpy(dtype=float)
+        expected = np.asarray(sample[chosen], dtype=float).reshape(scores.shape)
+        difference = float(np.abs(scores - expected).max())
+        return "ok" if difference <= PARITY_TOLERANCE else f"reloaded model differs by {difference:.3g}"
 
 
-def _version_of(client: MlflowClient, name: str, uid: str) -> str | None:
-    """The version that an earlier delivery of this payload made."""
-    try:
-        found = client.search_model_versions(f"name = '{name}'")
-    except MlflowException:
-        return None
-    return next((str(v.version) for v in found if v.tags.get(UID_TAG) == uid), None)
-
-
-def _reload_parity(model_uri: str, bundle: Path) -> str:
-    """Compare the registry's copy with the scores that the bundle recorded when it was made."""
-    sample = json.loads((bundle / "sample.json").read_text())
-    chosen = json.loads((bundle / "manifest.json").read_text())["chosen"]
-    predicted = mlflow.pyfunc.load_model(model_uri).predict(pd.DataFrame(sample["columns"]))
-    expected = np.asarray(sample[chosen], dtype=float)
-    probabilities = [c for c in predicted.columns if str(c).startswith("probability_")]
-    scores = predicted[probabilities or ["prediction"]].to_numpy(dtype=float)
-    difference = float(np.abs(scores - expected).max())
-    return "ok" if difference <= PARITY_TOLERANCE else f"reloaded model differs by {difference:.3g}"
+def _frame(columns: dict[str, list[Any]], schema: Any) -> pd.DataFrame:
+    """Rows in the signature's types: a column of nothing but missing numbers is still one of numbers."""
+    types = {"double": "float64", "string": "object"}
+    wanted = {c.name: types[c.type.name] for c in schema}
+    return pd.DataFrame({name: pd.Series(values, dtype=wanted[name]) for name, values in columns.items()})

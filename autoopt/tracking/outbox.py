@@ -1,22 +1,22 @@
-"""Carries outbox rows from the ledger to the deliverer and its acknowledgements back, without ever waiting."""
+"""Carries outbox rows from the ledger to the deliverer and its answers back, without ever waiting."""
 
 import json
 import os
-import signal
-import subprocess
 import sys
 import time
-from collections.abc import Collection, Sequence
+from collections import Counter
+from collections.abc import Collection
 from pathlib import Path
 from types import TracebackType
-from typing import Protocol, Self
+from typing import Final, Protocol, Self, final
 
 from autoopt.ledger import OutboxRow
+from autoopt.tracking.peer import Peer
 
-MAX_IN_FLIGHT = 64
-POLL_S = 0.5
-MAX_STARTS = 3
-STOP_GRACE_S = 0.5
+MAX_IN_FLIGHT: Final = 32
+POLL_S: Final = 0.5
+MAX_STARTS: Final = 3
+CRASHES_OF_A_ROW: Final = 2
 
 
 class OutboxWriter(Protocol):
@@ -27,24 +27,25 @@ class OutboxWriter(Protocol):
     def mark_delivered(self, ids: Collection[int]) -> None: ...
 
 
+@final
 class TrackingOutbox:
-    """Feeds one deliverer process. Rows stay in the ledger until acknowledged; the next session sends what is left."""
+    """Feeds one deliverer process. Rows stay in the ledger until acknowledged; the next session sends what is left.
+
+    A row that ends its deliverer twice, or that alone fails while others go through, is held back until the next
+    session. A deliverer that has ended MAX_STARTS times is not started again in this session.
+    """
 
     def __init__(self, tracking_uri: str, *, artifact_folder: Path, log_path: Path) -> None:
-        self._command = [
-            sys.executable,
-            "-m",
-            "autoopt.tracking.deliverer",
-            tracking_uri,
-            str(artifact_folder),
-        ]
+        self._command = [sys.executable, "-m", "autoopt.tracking.deliverer", str(artifact_folder)]
+        # Not an argument: the URI may hold a password, and arguments are for everybody to see.
+        self._environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "MLFLOW_REGISTRY_URI": tracking_uri}
         self._log_path = log_path
-        self._process: subprocess.Popen[bytes] | None = None
+        self._peer: Peer | None = None
         self._starts = 0
         self._in_flight: set[int] = set()
-        self._to_send = b""
-        self._received = b""
-        self._polled = 0.0
+        self._held: set[int] = set()
+        self._crashes: Counter[int] = Counter()
+        self._poll_at = 0.0
 
     def __enter__(self) -> Self:
         return self
@@ -56,99 +57,89 @@ class TrackingOutbox:
 
     def pump(self, writer: OutboxWriter) -> None:
         """Note what was delivered and hand over what is pending; returns at once whatever the deliverer does."""
-        self._note_acknowledged(writer)
+        heard = self._listen(writer)
         now = time.monotonic()
-        if now - self._polled >= POLL_S:
-            self._polled = now
-            self._queue(writer.pending_outbox(MAX_IN_FLIGHT), even_without_trials=False)
-        self._send()
+        if (heard or now >= self._poll_at) and len(self._in_flight) <= MAX_IN_FLIGHT // 2 and not self._gave_up:
+            self._poll_at = now + POLL_S
+            self._hand_over(self._pending(writer))
+        if self._peer is not None:
+            self._peer.send()
 
     def drain(self, writer: OutboxWriter, until_s: float) -> int:
-        """Pump until nothing is pending or `until_s` seconds have passed; returns how many rows are left."""
+        """Pump until nothing is pending that can be delivered now, or `until_s` seconds have passed.
+
+        Returns how many rows are left, counting to 32. What is left over without a trial is left for later: it is
+        not worth starting a deliverer for.
+        """
         end = time.monotonic() + until_s
         while True:
-            self._note_acknowledged(writer)
-            pending = writer.pending_outbox(MAX_IN_FLIGHT)
-            self._queue(pending, even_without_trials=True)
-            self._send()
-            gave_up = self._process is None and self._starts >= MAX_STARTS
-            if not pending or gave_up or time.monotonic() >= end:
+            self._listen(writer)
+            pending = self._pending(writer)
+            self._hand_over(pending)
+            if self._peer is not None:
+                self._peer.send()
+            if not pending or self._peer is None or time.monotonic() >= end:
                 return len(pending)
             time.sleep(0.05)
 
     def close(self) -> None:
         """End the deliverer; what it had not acknowledged stays in the ledger. May be called twice."""
-        process, self._process = self._process, None
+        peer, self._peer = self._peer, None
         self._in_flight.clear()
-        self._to_send = b""
-        if process is None:
-            return
-        for number in (signal.SIGTERM, signal.SIGKILL):
-            try:
-                os.killpg(process.pid, number)
-                process.wait(timeout=STOP_GRACE_S)
-                break
-            except (subprocess.TimeoutExpired, ProcessLookupError):
-                continue
-        process.wait()
-        for stream in (process.stdin, process.stdout):
-            if stream is not None:
-                stream.close()
+        if peer is not None:
+            peer.end()
 
-    def _queue(self, rows: Sequence[OutboxRow], *, even_without_trials: bool) -> None:
+    @property
+    def active(self) -> bool:
+        """Whether a deliverer is at work."""
+        return self._peer is not None
+
+    @property
+    def _gave_up(self) -> bool:
+        return self._peer is None and self._starts >= MAX_STARTS
+
+    def _pending(self, writer: OutboxWriter) -> list[OutboxRow]:
+        rows = writer.pending_outbox(MAX_IN_FLIGHT + len(self._held))
+        return [r for r in rows if r.id not in self._held]
+
+    def _hand_over(self, rows: list[OutboxRow]) -> None:
         new = [r for r in rows if r.id not in self._in_flight][: MAX_IN_FLIGHT - len(self._in_flight)]
-        if not new or not self._running(worth=even_without_trials or any(r.payload["kind"] != "study" for r in new)):
+        # MLflow takes seconds to import and to make its database: not before the first trial has ended.
+        if self._peer is None and self._starts < MAX_STARTS and any(r.payload["kind"] != "study" for r in new):
+            self._start()
+        if self._peer is None:
             return
         for row in new:
             self._in_flight.add(row.id)
-            self._to_send += json.dumps({"id": row.id, "payload": row.payload}).encode() + b"\n"
-
-    def _running(self, *, worth: bool) -> bool:
-        """Whether a deliverer is there, starting one when it is worth it: not before the first trial has ended."""
-        if self._process is not None and self._process.poll() is not None:
-            self.close()
-        if self._process is None and worth and self._starts < MAX_STARTS:
-            self._start()
-        return self._process is not None
+            self._peer.queue(json.dumps({"id": row.id, "payload": row.payload}).encode())
 
     def _start(self) -> None:
         self._starts += 1
-        self._received = b""
-        self._log_path.parent.mkdir(parents=True, exist_ok=True)
-        with self._log_path.open("ab") as log:
-            self._process = subprocess.Popen(
-                self._command,
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=log,
-                bufsize=0,
-                start_new_session=True,
-            )
-        for stream in (self._process.stdin, self._process.stdout):
-            if stream is not None:
-                os.set_blocking(stream.fileno(), False)
-
-    def _send(self) -> None:
-        if self._process is None or self._process.stdin is None:
-            return
         try:
-            while self._to_send:
-                self._to_send = self._to_send[os.write(self._process.stdin.fileno(), self._to_send[:65536]) :]
-        except BlockingIOError:
-            return  # the pipe is full: the rest goes with the next pump
-        except BrokenPipeError:
-            self.close()
+            self._peer = Peer.start(self._command, environment=self._environment, log_path=self._log_path)
+        except OSError:
+            self._peer = None  # no process or no log just now: counted as a start that failed
 
-    def _note_acknowledged(self, writer: OutboxWriter) -> None:
-        if self._process is None or self._process.stdout is None:
-            return
-        try:
-            while chunk := os.read(self._process.stdout.fileno(), 65536):
-                self._received += chunk
-        except BlockingIOError:
-            pass  # nothing more for now
-        *lines, self._received = self._received.split(b"\n")
-        delivered = {int(json.loads(line)["done"]) for line in lines if line}
+    def _listen(self, writer: OutboxWriter) -> bool:
+        """Note what the deliverer says and whether it has ended; True when it said something."""
+        if self._peer is None:
+            return False
+        ended = self._peer.ended()  # asked first: what it said before its end is then in the pipe
+        answers = self._peer.answers()
+        delivered = {number for word, number in answers if word == "done"}
+        self._held |= {number for word, number in answers if word == "held"}
         if delivered:
             writer.mark_delivered(delivered)
-            self._in_flight -= delivered
+        self._in_flight -= delivered | self._held
+        if ended:
+            self._note_crash()
+        return bool(answers)
+
+    def _note_crash(self) -> None:
+        """The row that was being delivered is suspect: it must not take every deliverer with it."""
+        if self._in_flight:
+            suspect = min(self._in_flight)
+            self._crashes[suspect] += 1
+            if self._crashes[suspect] >= CRASHES_OF_A_ROW:
+                self._held.add(suspect)
+        self.close()
