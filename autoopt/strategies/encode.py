@@ -4,18 +4,19 @@ from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, ClassVar, final
+from typing import TYPE_CHECKING, Any, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.model_selection import KFold, StratifiedKFold
-from sklearn.preprocessing import OneHotEncoder, OrdinalEncoder, TargetEncoder
 
 from autoopt.space.domains import Value
 from autoopt.strategies.base import Stage, Strategy, choice, whole
 from autoopt.strategies.graph import GraphBuilder
 from autoopt.task.facts import Kind, TaskFacts
 from autoopt.values import Slot
+
+if TYPE_CHECKING:
+    from sklearn.model_selection import KFold, StratifiedKFold
 
 MISSING = ""
 _FOLDS = 5
@@ -103,6 +104,8 @@ class _OrdinalEncoding(Encoding):
         self.names = columns
         self._keys = [list(c) if MISSING in c else [*c, MISSING] for c in counts]
         categories = [_texts(k) for k in self._keys]
+        from sklearn.preprocessing import OrdinalEncoder  # here: the catalogue is read by processes that fit nothing
+
         self._encoder = OrdinalEncoder(
             categories=categories, handle_unknown="use_encoded_value", unknown_value=-1, dtype=np.float64
         ).fit(np.array([[k[0] for k in self._keys]], dtype=object))
@@ -131,6 +134,8 @@ class _OneHotEncoding(Encoding):
             for column, k, other in zip(columns, keys, others, strict=True)
             for name in (*(f"{column}={v or '(missing)'}" for v in k), *((f"{column}: other",) if other else ()))
         )
+        from sklearn.preprocessing import OneHotEncoder  # here: the catalogue is read by processes that fit nothing
+
         self._encoder = OneHotEncoder(
             categories=[np.arange(w) for w in self._widths],
             handle_unknown="ignore",
@@ -190,6 +195,8 @@ class _TargetEncoding(Encoding):
         classes = np.unique(target) if kind.classifies else np.empty(0)
         target_type = "continuous" if not kind.classifies else "multiclass" if len(classes) > 2 else "binary"
         wanted = target if kind.classifies else _standardized(np.asarray(target, dtype=np.float64))
+        from sklearn.preprocessing import TargetEncoder  # here: the catalogue is read by processes that fit nothing
+
         self._encoder = TargetEncoder(target_type=target_type, cv=_folds(wanted, kind, seed))
         self.training_values = np.asarray(self._encoder.fit_transform(categories, wanted), dtype=np.float64)
         self.names = columns
@@ -264,8 +271,11 @@ def _labels(graph: GraphBuilder, value: str, keys: Sequence[str], **attributes: 
     return graph.ml("LabelEncoder", value, keys_strings=list(keys), **attributes)
 
 
-def _folds(target: NDArray[Any], kind: Kind, seed: int) -> KFold | StratifiedKFold:
+def _folds(target: NDArray[Any], kind: Kind, seed: int) -> "KFold | StratifiedKFold":
     """Stratified where every class has a row for each fold, else plain."""
+    # here: the catalogue is read by processes that fit nothing
+    from sklearn.model_selection import KFold, StratifiedKFold
+
     fewest = int(np.unique(target, return_counts=True)[1].min()) if kind.classifies else 0
     if fewest >= 2:
         return StratifiedKFold(n_splits=min(_FOLDS, fewest), shuffle=True, random_state=seed)

@@ -1,16 +1,18 @@
 """Fill the gaps of number columns."""
 
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.impute import SimpleImputer
 
 from autoopt.strategies.base import Stage, Strategy, choice
 from autoopt.strategies.graph import GraphBuilder
 from autoopt.task.facts import Role, TaskFacts
 from autoopt.values import Slot
+
+if TYPE_CHECKING:
+    from sklearn.impute import SimpleImputer
 
 NATIVE = "native"
 LARGEST_FITTED = 1e290
@@ -50,7 +52,7 @@ class Impute(Strategy):
 class Imputation:
     """A fitted imputation of k number columns."""
 
-    imputer: SimpleImputer | None  # None: gaps stay
+    imputer: "SimpleImputer | None"  # None: gaps stay
     gaps: tuple[int, ...]  # positions of the columns that get an indicator
 
     def reference(self, numbers: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -83,6 +85,8 @@ def fit_impute(config: Impute, numbers: NDArray[np.float64]) -> Imputation:
     """Fit on the training part: numbers (rows, k), k at least 1, NaN where missing."""
     imputer = None
     if config.impute != NATIVE:
+        from sklearn.impute import SimpleImputer  # here: the catalogue is read by processes that fit nothing
+
         imputer = SimpleImputer(strategy=config.impute, keep_empty_features=True)
         imputer.fit(np.clip(numbers, -LARGEST_FITTED, LARGEST_FITTED))
     gaps = np.flatnonzero(np.isnan(numbers).any(axis=0)) if config.indicator else ()

@@ -2,17 +2,19 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.decomposition import PCA, TruncatedSVD
 
 from autoopt.space.domains import Value
 from autoopt.strategies.base import Stage, Strategy, choice, real
 from autoopt.strategies.graph import GraphBuilder
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
+
+if TYPE_CHECKING:
+    from sklearn.decomposition import PCA, TruncatedSVD
 
 _FEWEST_COLUMNS = 4
 _MOST_ROWS = 20_000  # directions hardly move with more, time and memory do
@@ -53,7 +55,7 @@ class Reduce(Strategy):
 class Reduction:
     """A fitted projection of n features onto r."""
 
-    projector: PCA | TruncatedSVD
+    projector: "PCA | TruncatedSVD"
     fill: NDArray[np.float64]  # (n,) stands in for NaN
     holes: bool  # whether NaN can come in at all
 
@@ -72,8 +74,9 @@ class Reduction:
         wide = graph.add("Cast", features, to=11)
         if self.holes:
             wide = graph.add("Where", graph.add("IsNaN", wide), graph.constant(self.fill[None, :], name="means"), wide)
-        if isinstance(self.projector, PCA):
-            wide = graph.add("Sub", wide, graph.constant(self.projector.mean_[None, :], np.float64, name="means"))
+        center = getattr(self.projector, "mean_", None)  # truncated SVD has none
+        if center is not None:
+            wide = graph.add("Sub", wide, graph.constant(center[None, :], np.float64, name="means"))
         directions = np.ascontiguousarray(self.projector.components_.T)
         projected = graph.add("MatMul", wide, graph.constant(directions, np.float64, name="directions"))
         return graph.add("Cast", projected, to=1)
@@ -83,6 +86,8 @@ def fit_reduce(config: Reduce, features: NDArray[np.float32], *, holes: bool, se
     """Fit on the training features (rows, n); None for `none` and for a single feature. `holes`: NaN may be there."""
     if config.reduce == "none" or features.shape[1] < 2:
         return None
+    from sklearn.decomposition import PCA, TruncatedSVD  # here: the catalogue is read by processes that fit nothing
+
     if len(features) > _MOST_ROWS:
         features = features[np.random.default_rng(seed).permutation(len(features))[:_MOST_ROWS]]
     present = ~np.isnan(features)

@@ -5,7 +5,6 @@ from typing import ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
-from sklearn.preprocessing import MinMaxScaler, RobustScaler, StandardScaler
 
 from autoopt.strategies.base import Stage, Strategy, choice
 from autoopt.strategies.graph import GraphBuilder
@@ -140,6 +139,12 @@ def _center_and_width(method: str, numbers: NDArray[np.float64]) -> tuple[NDArra
 
 
 def _scalers(method: str, numbers: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    from sklearn.preprocessing import (  # here: the catalogue is read by processes that fit nothing
+        MinMaxScaler,
+        RobustScaler,
+        StandardScaler,
+    )
+
     if method == "minmax":
         minmax = MinMaxScaler().fit(numbers)
         return minmax.data_min_, minmax.data_range_

@@ -53,7 +53,8 @@ def test_a_frame_has_the_columns_as_the_file_has_them(tmp_path: Path) -> None:
     assert got.columns.tolist() == ["height", "visits", "colour", "member"]
     assert got["visits"].dtype == np.int64
     assert got["member"].dtype == bool
-    pd.testing.assert_frame_equal(got, expected, check_dtype=False)
+    plain = [f.astype(object).where(f.notna(), None) for f in (got, expected)]  # a gap in texts is None or NaN
+    pd.testing.assert_frame_equal(*plain)
     assert len(snapshot.frame("test")) == snapshot.facts.rows["test"]
 
 
