@@ -17,13 +17,19 @@ import yaml
 from autoopt.bundle.contents import BundleContents
 
 EXAMPLE = "input_example.json"
+ENVIRONMENT = "python_env.yaml"
 REQUIREMENTS = "mlflow-requirements.txt"
+NEEDED = ("autoopt", "numpy", "onnxruntime", "pandas")
 
 
 def signature(contents: BundleContents) -> dict[str, str]:
-    """MLflow's signature: raw columns in, prediction and probabilities out. Missing values are allowed everywhere."""
+    """MLflow's signature: raw columns in, prediction and probabilities out. Missing values are allowed everywhere.
+
+    Columns of numbers are 'any': whole numbers, fractions and truth values may all come, and MLflow would refuse whole
+    numbers and truth values for a 'double'. What is no number the runtime refuses, naming column and rows.
+    """
     facts = contents.facts
-    inputs = [{"name": c, "type": "double", "required": True} for c in facts.number_columns]
+    inputs = [{"name": c, "type": "any", "required": True} for c in facts.number_columns]
     inputs += [{"name": c, "type": "string", "required": True} for c in facts.category_columns]
     label = "string" if facts.kind.classifies and not facts.numeric_classes else "double"
     outputs: list[dict[str, Any]] = [{"name": "prediction", "type": label, "required": True}]
@@ -37,15 +43,15 @@ def write_mlmodel(folder: Path, contents: BundleContents) -> None:
     rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)][:5]
     example = {"columns": list(columns), "data": [list(row.values()) for row in rows]}
     (folder / EXAMPLE).write_text(json.dumps(example, ensure_ascii=False))
-    (folder / REQUIREMENTS).write_text(
-        "".join(f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime", "pandas"))
-    )
+    (folder / REQUIREMENTS).write_text("".join(f"{name}=={version(name)}\n" for name in NEEDED))
+    environment = {"python": platform.python_version(), "dependencies": [f"-r {REQUIREMENTS}"]}
+    (folder / ENVIRONMENT).write_text(yaml.safe_dump(environment, sort_keys=True))
     model = {
         "flavors": {
             "python_function": {
                 "loader_module": "autoopt.runtime.pyfunc",
                 "python_version": platform.python_version(),
-                "env": {"virtualenv": REQUIREMENTS},
+                "env": {"virtualenv": ENVIRONMENT},
             }
         },
         "mlflow_version": version("mlflow"),

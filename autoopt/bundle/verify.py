@@ -15,6 +15,7 @@ from autoopt.errors import BundleError
 MAX_MANIFEST_BYTES = 50_000_000
 _TEXTS = ("study", "metric", "kind", "chosen", "twin_reason", "missed")
 _SHOWN = 5
+_TRIES = 5
 
 
 def damaged(path: Path) -> BundleError:
@@ -54,7 +55,29 @@ def _is_whole(manifest: Mapping[str, Any], content: bytes) -> bool:
 
 
 def verified_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest, and every file's bytes, each equal to its hash. Raises BundleError."""
+    """The manifest, and every file's bytes, each equal to its hash. Raises BundleError.
+
+    A bundle that is replaced while it is read is read anew.
+    """
+    for _ in range(_TRIES):
+        before = _identity(folder)
+        try:
+            return _verified_files(folder)
+        except BundleError:
+            if _identity(folder) == before:
+                raise
+    return _verified_files(folder)
+
+
+def _identity(folder: Path) -> tuple[int, int] | None:
+    try:
+        facts = folder.stat()
+    except OSError:
+        return None
+    return facts.st_dev, facts.st_ino
+
+
+def _verified_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
     manifest = read_manifest(folder)
     try:
         listed, artifacts = _listed(manifest)

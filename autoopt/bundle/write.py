@@ -10,7 +10,7 @@ from pathlib import Path
 
 from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, BundleContents
 from autoopt.bundle.manifest import manifest_json
-from autoopt.bundle.mlmodel import EXAMPLE, REQUIREMENTS, write_mlmodel
+from autoopt.bundle.mlmodel import ENVIRONMENT, EXAMPLE, REQUIREMENTS, write_mlmodel
 from autoopt.bundle.seal import sealed
 from autoopt.bundle.swap import hold, put_in_place, remove_leftovers
 from autoopt.bundle.verify import read_manifest
@@ -19,7 +19,16 @@ from autoopt.files.atomic import sync_file, sync_folder
 from autoopt.runtime import front_json
 from autoopt.space.recipe import Recipe
 
-OTHER_FILES = ("recipe.yaml", "predict.py", "requirements.txt", "report.html", "MLmodel", EXAMPLE, REQUIREMENTS)
+OTHER_FILES = (
+    "recipe.yaml",
+    "predict.py",
+    "requirements.txt",
+    "report.html",
+    "MLmodel",
+    ENVIRONMENT,
+    EXAMPLE,
+    REQUIREMENTS,
+)
 RECIPE_HEAD = """\
 # The recipe of trial {trial} of study {study}. To run it again:
 #   autoopt search DATA --target {target} --recipe recipe.yaml

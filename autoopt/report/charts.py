@@ -102,7 +102,7 @@ def front_chart(
     points = [_front_point(t, x, y, sizes, numbers, best) for t in shown]
     return FrontChart(
         points=_thinned(sorted(points, key=lambda p: _DRAWN.index(p.look))),
-        stairs=_stairs([(x.at(ms), 100 - y.at(q)) for ms, q in attained]),
+        stairs=_stairs(attained, x, y),
         x_ticks=x.ticks(),
         y_ticks=y.ticks(),
         x_limits=tuple(Line(at=x.at(f.bound), text=f"{f.bound:g} ms") for f in walls),
@@ -237,7 +237,11 @@ def _attained(front: Sequence[TrialRow], *, rising: bool) -> list[tuple[float, f
     return found
 
 
-def _stairs(corners: Sequence[tuple[float, float]]) -> str:
+def _stairs(attained: Sequence[tuple[float, float]], x: Scale, y: Scale) -> str:
+    """A polyline; it comes up from the edge where some of it lies below the axis."""
+    corners = [(x.at(latency), 100 - y.at(quality)) for latency, quality in attained if y.holds(quality)]
+    if corners and len(corners) < len(attained):
+        corners.insert(0, (corners[0][0], 100.0))
     return " ".join(f"{a:.2f},{b:.2f}" for a, b in _as_steps(corners)) if len(corners) > 1 else ""
 
 
