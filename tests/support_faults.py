@@ -187,7 +187,7 @@ def _of_folders(home: Path) -> list[str]:
     for place in ("", "bundles", "tasks", "mlflow-artifacts"):
         folder = home / place
         hidden = folder.glob(".*") if folder.is_dir() else ()
-        found += [f"left behind: {p.relative_to(home)}" for p in hidden]
+        found += [f"left behind: {p.relative_to(home)}" for p in hidden if p.is_file() or any(p.iterdir())]
     for bundle in (home / "bundles").glob("[!.]*"):
         if not (bundle / "manifest.json").is_file():
             found.append(f"the bundle {bundle.name} has no manifest")
@@ -272,7 +272,7 @@ def _of_tracking(home: Path, now: Picture) -> list[str]:
     """Every counted trial has one run with its figures. Only what the outbox still holds may be missing."""
     path = home / "mlflow.db"
     if not path.exists():
-        return [] if now.undelivered else ["nothing is owed to MLflow, which has no database"]
+        return [] if now.undelivered or not now.counted else ["nothing is owed to MLflow, which has no database"]
     with _reading(path) as db:
         tagged = db.execute("SELECT value, run_uuid FROM tags WHERE key = 'autoopt.uid'").fetchall()
         figures = db.execute("SELECT run_uuid, value FROM latest_metrics WHERE key = 'quality'").fetchall()

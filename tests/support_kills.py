@@ -254,7 +254,7 @@ def kill_workers(command: Command, kills: int, chance: random.Random, *, servers
             time.sleep(0.002)
             continue
         victim = chance.choice(choices)
-        time.sleep(chance.uniform(0.0, 0.25))
+        time.sleep(chance.uniform(0.0, 0.5))
         with contextlib.suppress(psutil.Error):
             victim.kill()  # psutil compares the start time: a pid that was given anew is not hit
             killed.add(victim.pid)
@@ -262,8 +262,8 @@ def kill_workers(command: Command, kills: int, chance: random.Random, *, servers
     return done
 
 
-def recovered(home: Path, into: Path, *, times: int) -> dict[str, list[tuple[object, ...]]]:
-    """The rows of a copy of the home's database after a session that only recovers was held that often on it."""
+def recovered_twice(home: Path, into: Path) -> list[dict[str, list[tuple[object, ...]]]]:
+    """All rows of a copy of the home's database, after a session that only recovers and after another one."""
     from autoopt.executors import InlineExecutor
     from autoopt.ledger import Ledger
     from autoopt.orchestrator import BudgetClock, SearchLoop, SearchPlan, Silent
@@ -277,7 +277,8 @@ def recovered(home: Path, into: Path, *, times: int) -> dict[str, list[tuple[obj
         contextlib.closing(sqlite3.connect(into / "autoopt.db")) as target,
     ):
         source.backup(target)
-    for _ in range(times):
+    found = []
+    for _ in range(2):
         with Ledger.open(f"sqlite:///{into / 'autoopt.db'}", create=False) as ledger, ledger.own(STUDY) as writer:
             study = ledger.study(STUDY)
             objectives = parse_objectives(study.spec["objectives"], study.spec["facts"]["metric_direction"])
@@ -297,7 +298,8 @@ def recovered(home: Path, into: Path, *, times: int) -> dict[str, list[tuple[obj
                     outbox=Unsent(),
                     observer=Silent(),
                 ).run()
-    return dump(into)
+        found.append(dump(into))
+    return found
 
 
 class Unsent:

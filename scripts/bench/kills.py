@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from support_faults import Picture, picture, violations
-from support_kills import KINDS, TRIALS_A_KILL, Commands, kill_orchestrators, kill_workers, recovered
+from support_kills import KINDS, TRIALS_A_KILL, Commands, kill_orchestrators, kill_workers, recovered_twice
 
 
 def main() -> int:
@@ -62,10 +62,9 @@ def orchestrators(root: Path, count: int, chance: random.Random) -> dict[str, An
                 flush=True,
             )
             rows.append(vars(kill))
-            if kill.running and recovered(root / "home", root / f"a{number}", times=1) != recovered(
-                root / "home", root / f"b{number}", times=2
-            ):
-                twice.append(f"kill {number}: recovery twice is not recovery once")
+            if kill.running:
+                once, again = recovered_twice(root / "home", root / f"copy{number}")
+                twice += [] if once == again else [f"kill {number}: recovery twice is not recovery once"]
         before = picture(commands.home)
         began = time.monotonic()
         last = commands.run(*(commands.resume() if before else commands.search(TRIALS_A_KILL)))
@@ -100,8 +99,10 @@ def ending(commands: Commands, before: Picture | None, code: int, output: str) -
     """What must hold when a command has ended by itself."""
     now = picture(commands.home)
     wrong = violations(commands.home, before, settled=True) + commands.left_behind()
-    if code != 0 or now is None:
-        return {"wrong": [*wrong, f"the last command ended with {code}: {output[-2000:]}"], "attempts": []}
+    if code != 0:
+        wrong.append(f"the last command ended with {code}: {output[-2000:]}")
+    if now is None:
+        sys.exit("\n".join(wrong))
     if now.counted != now.study["budget_trials"]:
         wrong.append(f"{now.counted} trials counted of a budget of {now.study['budget_trials']}")
     return {
