@@ -97,6 +97,7 @@ def run_session(
                 except ExportStopped:
                     stopped = StopReason.USER
         _say_goodbye(context, ledger, writer, stopped)
+        observer.phase("telling MLflow")
         outbox.drain(writer, until_s=_drain_seconds(clock))
         clock.book(writer, now=True)
         _collect(context, ledger)
@@ -105,7 +106,7 @@ def run_session(
 
 def _export_seconds(clock: BudgetClock) -> float:
     """How long measuring at the end may take: what the budget leaves, less the writing and the tracking."""
-    return 6.0 if clock.left_s == float("inf") else max(1.0, min(clock.left_s - 4.0, 40.0))
+    return 3.0 if clock.left_s == float("inf") else max(1.0, min(clock.left_s - 4.0, 40.0))
 
 
 def _drain_seconds(clock: BudgetClock) -> float:
