@@ -263,7 +263,7 @@ class CrashPoint(BaseException):
 
 @final
 class Crashing:
-    """Stands before a writer or a planner and dies at the n-th call, before or after it was carried out."""
+    """Stands before a writer or a planner and dies before the n-th call."""
 
     def __init__(self, inner: Any, fuse: "Fuse") -> None:
         self._inner = inner
@@ -276,24 +276,16 @@ class Crashing:
 
 @dataclass(kw_only=True)
 class Fuse:
-    """Burns at call number `at` of all that it is put around."""
+    """Burns before call number `at` of all that it is put around."""
 
     at: int
-    after: bool
     calls: int = 0
-
-    @property
-    def burnt(self) -> bool:
-        return self.calls >= self.at
 
     def around(self, name: str, call: Callable[..., Any]) -> Callable[..., Any]:
         def called(*arguments: Any, **named: Any) -> Any:
             self.calls += 1
-            if self.calls == self.at and not self.after:
-                raise CrashPoint(f"before {name}")
-            result = call(*arguments, **named)
             if self.calls == self.at:
-                raise CrashPoint(f"after {name}")
-            return result
+                raise CrashPoint(f"before {name}, call {self.calls}")
+            return call(*arguments, **named)
 
         return called
