@@ -12,6 +12,7 @@ AutooptError
 ├── LedgerError
 │   ├── SchemaMismatch      the database was made by another version
 │   ├── LedgerUnavailable   the database cannot be reached or written
+│   │   └── LedgerNotOpened a command could not even open it: exit code 2, nothing was started
 │   └── OwnershipLost       another process took the study over; this one must stop writing
 ├── BundleError             a bundle is damaged, incomplete or not a bundle
 └── StageFailure            a candidate failed inside a worker; becomes a record, never a traceback
@@ -93,6 +94,12 @@ class SchemaMismatch(LedgerError):
 
 class LedgerUnavailable(LedgerError):
     """The database cannot be reached, or a write did not go through after retries."""
+
+
+class LedgerNotOpened(LedgerUnavailable):
+    """The database that was named cannot be opened, so nothing was started."""
+
+    exit_code = 2
 
 
 class OwnershipLost(LedgerError):

@@ -7,10 +7,9 @@ from dataclasses import dataclass
 
 from autoopt.app.options import Places, SearchOptions
 from autoopt.app.session import SessionResult, run_session
-from autoopt.app.studies import open_ledger, study_names
+from autoopt.app.studies import open_ledger
 from autoopt.app.study import Study
-from autoopt.app.understanding import Understanding, understand
-from autoopt.errors import StudyExists
+from autoopt.app.understanding import Understanding, check_name_is_free, understand
 from autoopt.files import Home
 from autoopt.orchestrator import Observer, Silent, StopReason
 from autoopt.values import Budget
@@ -32,15 +31,6 @@ class Outcome:
             return EXIT_STOPPED
         exported = self.session.exported
         return EXIT_NOTHING_FEASIBLE if exported is None or self.study.best is None else EXIT_DONE
-
-
-def check_name_is_free(options: SearchOptions) -> None:
-    """Raises StudyExists when the study's name is taken."""
-    if options.study is not None and options.study in study_names(options.places):
-        raise StudyExists(
-            f"Study {options.study!r} is there already. "
-            f"Go on with it: autoopt resume {options.study} --time 2m. Or give another --study."
-        )
 
 
 @contextlib.contextmanager
@@ -78,7 +68,6 @@ def search_understood(
 def run_search(options: SearchOptions, *, started: float | None = None, observer: Observer | None = None) -> Outcome:
     """Understand, then search."""
     began = time.monotonic() if started is None else started
-    check_name_is_free(options)
     return search_understood(understand(options), started=began, observer=observer)
 
 

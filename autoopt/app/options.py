@@ -10,6 +10,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_TIME_S = 300.0
+MOST_TRIALS = 1_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -19,6 +20,11 @@ class Places:
     home: str | None = None
     storage: str | None = None  # database URL; default: SQLite in the home folder
     tracking_uri: str | None = None  # MLflow; default: SQLite in the home folder
+
+    def problems(self) -> list[Problem]:
+        """Places that were named by an empty text: an unset variable in a script, never a wish."""
+        given = {"--home": self.home, "--storage": self.storage, "--tracking-uri": self.tracking_uri}
+        return [_empty(option) for option, text in given.items() if text is not None and not text.strip()]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,23 +50,51 @@ class SearchOptions:
     output: str | None = None  # where the bundle goes; default: home/bundles/STUDY
     inline: bool = False  # no processes: for debugging
     places: Places = Places()
+    misread: tuple[Problem, ...] = ()  # what the command line could not even parse, to be told with all the rest
 
     def problems(self) -> list[Problem]:
-        """What is wrong with the numbers, before anything is read."""
+        """What is wrong with the options themselves, before anything is read."""
+        return [*self.misread, *self.places.problems(), *self._empty_texts(), *self._wrong_numbers(), *self._clashes()]
+
+    def _empty_texts(self) -> list[Problem]:
+        given = {"--space": self.space, "--recipe": self.recipe}
+        return [_empty(option) for option, text in given.items() if text is not None and not text.strip()]
+
+    def _wrong_numbers(self) -> list[Problem]:
         found: list[Problem] = []
-        if self.trials is not None and not 1 <= self.trials <= 1_000_000:
-            found.append(Problem(what=f"--trials {self.trials} is no count.", mend="Give 1 to 1000000."))
+        if self.trials is not None and not 1 <= self.trials <= MOST_TRIALS:
+            found.append(
+                Problem(what=f"--trials {self.trials} is no number of trials.", mend=f"Give 1 to {MOST_TRIALS}.")
+            )
         if self.time_s is not None and not self.time_s > 0:
             found.append(Problem(what=f"--time {self.time_s} is no duration.", mend="Write it like 60s or 5m."))
         if not 0 <= self.tolerance < 1:
-            found.append(Problem(what=f"--tolerance {self.tolerance} is no share.", mend="Give 0 to 1, e.g. 0.01."))
+            mend = "Give the loss that a twin may have, 0 to 1: 0.01 is one percent."
+            found.append(Problem(what=f"--tolerance {self.tolerance:g} is no share.", mend=mend))
         if not 0 <= self.seed < 2**31:
             found.append(Problem(what=f"--seed {self.seed} cannot be used.", mend="Give 0 to 2147483647."))
+        return found
+
+    def _clashes(self) -> list[Problem]:
+        found: list[Problem] = []
         if self.recipe is not None and self.pins:
-            found.append(Problem(what="--recipe fixes every choice, so --set cannot change one.", mend="Give one."))
+            found.append(
+                Problem(what="--recipe fixes every choice, so --set cannot change one.", mend="Leave one of them out.")
+            )
         if self.recipe is not None and self.trials not in (None, 1):
             found.append(Problem(what="--recipe runs one recipe: one trial.", mend="Leave --trials out."))
         return found
+
+
+def trials_problems(trials: int | None) -> list[Problem]:
+    """What is wrong with --trials."""
+    if trials is None or 1 <= trials <= MOST_TRIALS:
+        return []
+    return [Problem(what=f"--trials {trials} is no number of trials.", mend=f"Give 1 to {MOST_TRIALS}.")]
+
+
+def _empty(option: str) -> Problem:
+    return Problem(what=f"{option} was given an empty text.", mend=f"Give {option} a value, or leave it out.")
 
 
 def raise_all(problems: list[Problem]) -> None:

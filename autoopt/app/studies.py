@@ -8,7 +8,7 @@ from typing import Any
 
 from autoopt.app.options import Places
 from autoopt.app.understanding import database_url
-from autoopt.errors import StudyError
+from autoopt.errors import LedgerNotOpened, LedgerUnavailable, StudyError
 from autoopt.files import Home, Store
 from autoopt.ledger import Ledger, StudyRow, upgrade
 from autoopt.orchestrator.selection import best
@@ -17,8 +17,14 @@ from autoopt.values import QUALITY
 
 
 def open_ledger(places: Places, *, create: bool = False) -> Ledger:
-    """The study database of these places. Raises StudyError when there is none and `create` is off."""
-    return Ledger.open(database_url(places), create=create)
+    """The study database of these places.
+
+    Raises StudyError when there is none and `create` is off, OptionError, SchemaMismatch, LedgerNotOpened.
+    """
+    try:
+        return Ledger.open(database_url(places), create=create)
+    except LedgerUnavailable as error:
+        raise LedgerNotOpened(str(error)) from error
 
 
 def study_names(places: Places) -> frozenset[str]:

@@ -4,15 +4,16 @@ All that is wrong, with the options, the data and the space, is collected and ra
 """
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+from autoopt.app.checks import check_places, check_quality_limits, output_problems
+from autoopt.app.collector import Collector
 from autoopt.app.options import DEFAULT_TIME_S, Places, SearchOptions
-from autoopt.bundle import check_target
 from autoopt.devices import Machine, machine, slots
-from autoopt.errors import DataError, InputError, OptionError, Problem
+from autoopt.errors import OptionError, Problem, StudyExists
 from autoopt.files import Home, check_study_name
 from autoopt.space import Recipe, Space, load_space, pin, recipe_from_file, restrict, space_of, space_to_json
 from autoopt.strategies import applies_reason, catalogue
@@ -20,7 +21,6 @@ from autoopt.task import PreparedTask, TaskOptions, prepare_task
 from autoopt.task.facts import TaskFacts
 from autoopt.values import DEFAULT_OBJECTIVES, Budget, Limit, Objective, Slot, parse_limits, parse_objectives
 
-T = TypeVar("T")
 DEFAULT_SPACE = "tabular"
 SPEC_VERSION = 1
 
@@ -63,67 +63,110 @@ class Understanding:
         }
 
 
-class _Collector:
-    """Runs steps that may raise InputError and keeps what they complain of."""
+@dataclass(frozen=True, kw_only=True)
+class _Request:
+    """What could be understood without the data."""
 
-    def __init__(self) -> None:
-        self.problems: list[Problem] = []
-        self.kind: type[InputError] = OptionError
-
-    def attempt(self, step: Callable[[], T]) -> T | None:
-        try:
-            return step()
-        except InputError as error:
-            self.problems.extend(error.problems)
-            if isinstance(error, DataError):
-                self.kind = DataError
-            return None
+    taken: frozenset[str]
+    limits: tuple[Limit, ...]
+    slots: tuple[Slot, ...]
+    space: Space
+    recipe: Recipe | None
 
 
 def understand(options: SearchOptions) -> Understanding:
-    """Check everything, read the data, parse the space. Raises InputError with all problems; writes nothing."""
-    gather = _Collector()
-    gather.problems.extend(options.problems())
+    """Check everything, read the data, parse the space; writes nothing.
+
+    Raises InputError with all problems, StudyExists when only the name is wrong, LedgerError when only the database is.
+    """
+    gather = Collector(options.problems())
     found = machine()
-    limits = gather.attempt(lambda: parse_limits(options.limits))
-    wanted = tuple(options.objectives or DEFAULT_OBJECTIVES)
-    gather.attempt(lambda: parse_objectives(wanted, "maximize"))
-    if options.study is not None:
-        gather.attempt(lambda: check_study_name(options.study or ""))
-    if options.output is not None:
-        gather.attempt(lambda: check_target(Path(options.output or "")))
-    found_slots = gather.attempt(lambda: slots(found, options.slots))
-    space = gather.attempt(lambda: _pinned(options))
-    task = gather.attempt(
-        lambda: prepare_task(
-            options.data,
-            TaskOptions(
-                target=options.target,
-                metric=options.metric,
-                split_column=options.split_column,
-                time_column=options.time_column,
-                seed=options.seed,
-            ),
-        )
-    )
-    if gather.problems or task is None or space is None or found_slots is None or limits is None:
-        raise gather.kind(gather.problems)
+    request = _read_request(options, gather, found)
+    task = gather.attempt(lambda: prepare_task(options.data, _task_options(options)))
+    space = None
+    if task is not None and request is not None:
+        space = _narrowed(request, task.facts, gather)
+    gather.raise_all()
+    if task is None or request is None or space is None:
+        raise RuntimeError("a step failed without saying why")
     facts = task.facts
-    recipe = recipe_from_file(options.recipe, space, catalogue()) if options.recipe else None
     return Understanding(
-        study=options.study or study_name_for(facts.name, options.places),
+        study=options.study or free_name(facts.name, request.taken),
         source=_source_text(options),
         task=task,
-        space=restrict(space_of(recipe) if recipe else space, applies_reason(facts, found_slots[0])),
+        space=space,
         space_source=options.space or DEFAULT_SPACE,
-        recipe=recipe,
-        objectives=parse_objectives(wanted, facts.metric_direction),
-        limits=limits,
+        recipe=request.recipe,
+        objectives=parse_objectives(_wanted_objectives(options), facts.metric_direction),
+        limits=request.limits,
         budget=_budget(options),
         machine=found,
-        slots=found_slots,
+        slots=request.slots,
         options=options,
     )
+
+
+def _read_request(options: SearchOptions, gather: Collector, found: Machine) -> _Request | None:
+    """Everything but the data; None when something of it is missing."""
+    limits = gather.attempt(lambda: parse_limits(options.limits))
+    gather.attempt(lambda: parse_objectives(_wanted_objectives(options), "maximize"))
+    gather.attempt(lambda: check_places(options.places))
+    taken = gather.attempt(lambda: _taken_names(options))
+    gather.problems.extend(output_problems(options.output))
+    found_slots = gather.attempt(lambda: slots(found, options.slots))
+    space = gather.attempt(lambda: _pinned(options))
+    recipe = gather.attempt(lambda: _recipe(options, space)) if space and options.recipe else None
+    if limits is None or taken is None or found_slots is None or space is None:
+        return None
+    return _Request(taken=taken, limits=limits, slots=found_slots, space=space, recipe=recipe)
+
+
+def _narrowed(request: _Request, facts: TaskFacts, gather: Collector) -> Space | None:
+    """What of the space applies to these data on this machine; limits are held against the metric on the way."""
+    gather.attempt(lambda: check_quality_limits(request.limits, facts))
+    wanted = space_of(request.recipe) if request.recipe else request.space
+    return gather.attempt(lambda: restrict(wanted, applies_reason(facts, request.slots[0])))
+
+
+def _task_options(options: SearchOptions) -> TaskOptions:
+    return TaskOptions(
+        target=options.target,
+        metric=options.metric,
+        split_column=options.split_column,
+        time_column=options.time_column,
+        seed=options.seed,
+    )
+
+
+def _taken_names(options: SearchOptions) -> frozenset[str]:
+    """Names of the studies in the database. Raises StudyExists when the one that was asked for is among them."""
+    if options.study is not None:
+        check_study_name(options.study)
+    check_name_is_free(options)
+    return _names(options.places)
+
+
+def check_name_is_free(options: SearchOptions) -> None:
+    """Raises StudyExists when the study's name is taken."""
+    if options.study is not None and options.study in _names(options.places):
+        raise StudyExists(
+            f"Study {options.study!r} is there already. "
+            f"Go on with it: autoopt resume {options.study} --time 2m. Or give another --study."
+        )
+
+
+def _names(places: Places) -> frozenset[str]:
+    from autoopt.app.studies import study_names  # it needs this module
+
+    return study_names(places)
+
+
+def _wanted_objectives(options: SearchOptions) -> tuple[str, ...]:
+    return DEFAULT_OBJECTIVES if options.objectives is None else tuple(options.objectives)
+
+
+def _recipe(options: SearchOptions, space: Space) -> Recipe:
+    return recipe_from_file(options.recipe or "", space, catalogue())
 
 
 def _budget(options: SearchOptions) -> Budget:
@@ -134,6 +177,10 @@ def _budget(options: SearchOptions) -> Budget:
 
 def _pinned(options: SearchOptions) -> Space:
     known = catalogue()
+    unread = [p for p in options.pins if not all(part.strip() for part in p.partition("="))]
+    if unread:
+        mend = "Write it like --set model=mlp; `autoopt strategies` lists what can be set."
+        raise OptionError([Problem(what=f"--set {text!r} is not NAME=VALUE.", mend=mend) for text in unread])
     return pin(load_space(options.space or DEFAULT_SPACE, known), options.pins, known)
 
 
@@ -141,13 +188,10 @@ def _source_text(options: SearchOptions) -> str:
     return str(options.data) if isinstance(options.data, str | Path) else "DataFrame"
 
 
-def study_name_for(task_name: str, places: Places) -> str:
-    """A free study name made of the data's name: `adult`, then `adult-2`, ..."""
-    from autoopt.app.studies import study_names
-
+def free_name(task_name: str, taken: frozenset[str]) -> str:
+    """A study name made of the data's name that is not taken: `adult`, then `adult-2`, ..."""
     stem = Path(task_name.removeprefix("demo:")).name.split(".")[0]
     clean = re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-_")[:50] or "study"
-    taken = study_names(places)
     name, count = clean, 1
     while name in taken:
         count += 1

@@ -4,6 +4,7 @@ import importlib
 import signal
 import sys
 import time
+import traceback
 from types import TracebackType
 
 import click
@@ -79,7 +80,7 @@ def main(arguments: list[str] | None = None) -> int:
         return 2
     except AutooptError as error:
         if debug:
-            raise
+            traceback.print_exc()
         say_error(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
@@ -89,6 +90,11 @@ def main(arguments: list[str] | None = None) -> int:
         # The reader of our output went away (`autoopt studies | head`): no fault of anybody.
         sys.stderr.close()
         return 0
+    except OSError as error:
+        if debug:
+            traceback.print_exc()
+        say_error(f"The system said: {error}. Nothing that was recorded is lost; mend that, and run the command again.")
+        return 1
 
 
 def _interrupt(_number: int, _frame: object) -> None:

@@ -3,13 +3,13 @@
 import click
 
 from autoopt.cli.main import command_start
-from autoopt.cli.shared import duration_option, place_options, places
+from autoopt.cli.shared import Number, duration_option, place_options, places
 
 
 @click.command()
 @click.argument("study")
 @click.option("--time", "time_s", metavar="2m", callback=duration_option, help="Add this much wall time.")
-@click.option("--trials", type=click.IntRange(min=1), metavar="N", help="Add N trials.")
+@click.option("--trials", type=Number(int), metavar="N", help="Add N trials.")
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
 @place_options
@@ -29,6 +29,7 @@ def resume(
     Without --time and --trials it spends what is left of the budget; a finished study is exported again.
     """
     started = command_start()
+    from autoopt.app.checks import resume_problems
     from autoopt.app.launch import run_resume
     from autoopt.app.study import Study
     from autoopt.cli.live import watcher
@@ -36,7 +37,7 @@ def resume(
     from autoopt.cli.screen import console_for, print_resuming
     from autoopt.values import Budget
 
-    where = places(home, storage, tracking_uri)
+    where = places(home, storage, tracking_uri, also=resume_problems(trials, output))
     more = Budget(seconds=time_s, trials=trials)
     stored = Study(study, where)
     console = console_for(as_json)

@@ -1,10 +1,12 @@
 """`autoopt search`."""
 
+import json
+
 import click
 
-from autoopt.app.options import SearchOptions
+from autoopt.app.options import Places, SearchOptions
 from autoopt.cli.main import command_start
-from autoopt.cli.shared import duration_option, place_options, places
+from autoopt.cli.shared import Number, duration_option, misread, place_options
 
 
 @click.command()
@@ -13,7 +15,7 @@ from autoopt.cli.shared import duration_option, place_options, places
 @click.option(
     "--time", "time_s", metavar="60s", callback=duration_option, help="Wall time, export included. Default: 5m"
 )
-@click.option("--trials", type=int, metavar="N", help="Stop after N counted trials.")
+@click.option("--trials", type=Number(int), metavar="N", help="Stop after N counted trials.")
 @click.option("--limit", "limits", multiple=True, metavar="'latency_ms<=1'", help="What must hold; repeatable.")
 @click.option("--objectives", metavar="A,B", help="What is optimized. Default: quality,latency_ms,size_bytes")
 @click.option("--metric", metavar="NAME", help="Quality measure. Default: roc_auc, accuracy or rmse, by the task.")
@@ -21,11 +23,20 @@ from autoopt.cli.shared import duration_option, place_options, places
 @click.option("--space", metavar="NAME|FILE", help="Search space. Default: tabular")
 @click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. model=mlp; repeatable.")
 @click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
-@click.option("--seed", type=int, default=0, show_default=True, help="Of the split, the sampler and the trainings.")
-@click.option("--slots", type=int, metavar="N", help="Trials at a time. Default: by the machine.")
+@click.option(
+    "--seed",
+    type=Number(int),
+    metavar="N",
+    default=0,
+    show_default=True,
+    help="Of the split, the sampler and the trainings.",
+)
+@click.option("--slots", type=Number(int), metavar="N", help="Trials at a time. Default: by the machine.")
 @click.option("--split-column", metavar="COLUMN", help="A column that says train, valid or test.")
 @click.option("--time-column", metavar="COLUMN", help="Split by time: the newest rows are valid and test.")
-@click.option("--tolerance", type=float, default=0.01, show_default=True, help="Relative loss that a twin may have.")
+@click.option(
+    "--tolerance", type=Number(float), metavar="SHARE", default=0.01, help="Loss a twin may have. Default: 0.01"
+)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
 @click.option("--dry-run", is_flag=True, help="Show what was understood and what would be searched; run nothing.")
 @click.option("--inline", is_flag=True, help="Run trials in this process, one at a time: for debugging.")
@@ -52,7 +63,7 @@ def search(
     autoopt search adult.csv --target income --time 5m --limit 'latency_ms<=1' --limit 'size_bytes<=5MB'
     """
     started = command_start()
-    from autoopt.app.launch import check_name_is_free, search_understood
+    from autoopt.app.launch import search_understood
     from autoopt.app.understanding import understand
     from autoopt.cli.live import watcher
     from autoopt.cli.results import print_outcome
@@ -61,14 +72,16 @@ def search(
     options = SearchOptions(
         data=data,
         objectives=tuple(x.strip() for x in objectives.split(",")) if objectives is not None else None,
-        places=places(home, storage, tracking_uri),
+        places=Places(home=home, storage=storage, tracking_uri=tracking_uri),
+        misread=misread(),
         **rest,  # type: ignore[arg-type]  # click has parsed each to its field's type
     )
-    check_name_is_free(options)
     understanding = understand(options)
     console = console_for(as_json)
     print_understanding(console, understanding, dry_run=dry_run)
     if dry_run:
+        if as_json:
+            click.echo(json.dumps({"study": understanding.study, "dry_run": True, **understanding.spec()}))
         return 0
     with watcher(console, understanding.facts, understanding.budget, started) as observer:
         outcome = search_understood(understanding, started=started, observer=observer)

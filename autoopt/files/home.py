@@ -53,8 +53,9 @@ class Home:
 def check_study_name(name: str) -> str:
     """The name itself when it can safely be a file's, a database's and a URL's; else OptionError."""
     if not re.fullmatch(_STUDY_NAME, name) or ".." in name:
+        shown = repr(name) if len(name) <= 60 else f"{name[:40]!r}... ({len(name)} characters)"
         raise OptionError(
-            f"--study {name!r} cannot be used as a name.",
+            f"--study {shown} cannot be used as a name.",
             "Use 1 to 64 letters, digits, '.', '_' or '-', beginning with a letter or digit.",
         )
     return name

@@ -62,6 +62,8 @@ def read_text(path: Path, *, what: str) -> str:
         if size > MAX_FILE_BYTES:
             raise SpaceError(f"{what} {str(path)!r} has {size} bytes: too many.", f"At most {MAX_FILE_BYTES}.")
         return path.read_bytes().decode("utf-8-sig")
+    except SpaceError:
+        raise
     except FileNotFoundError:
         raise SpaceError(f"{what} {str(path)!r} is not there.", "Check the path.") from None
     except UnicodeDecodeError as error:

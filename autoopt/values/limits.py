@@ -85,11 +85,17 @@ DEFAULT_OBJECTIVES = (QUALITY, LATENCY_MS, SIZE_BYTES)
 
 def parse_objectives(names: Sequence[str], quality_direction: Direction) -> tuple[Objective, ...]:
     """Objectives by name; quality goes the metric's way, everything else is minimized. Raises OptionError."""
-    unknown = [n for n in names if n not in MEASURE_UNITS]
-    if unknown or not names or len(set(names)) != len(names):
+    text = f"--objectives {','.join(names)!r}"
+    unknown = list(dict.fromkeys(n for n in names if n not in MEASURE_UNITS))
+    twice = list(dict.fromkeys(n for n in names if names.count(n) > 1))
+    if not any(names):
+        raise OptionError(f"{text} names no measure.", f"Measures: {', '.join(MEASURE_UNITS)}.")
+    if unknown:
         raise OptionError(
-            f"--objectives {','.join(names)!r} must name different measures.", f"Measures: {', '.join(MEASURE_UNITS)}."
+            f"{text}: {', '.join(map(repr, unknown))} is no measure.", f"Measures: {', '.join(MEASURE_UNITS)}."
         )
+    if twice:
+        raise OptionError(f"{text} names {', '.join(twice)} more than once.", "Name each measure once.")
     return tuple(Objective(measure=n, direction=quality_direction if n == QUALITY else "minimize") for n in names)
 
 

@@ -1,0 +1,81 @@
+"""Checks of a request that need more than its own text: the places it names, and limits against the metric."""
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+from autoopt.app.collector import Collector
+from autoopt.app.options import Places, trials_problems
+from autoopt.bundle import check_target
+from autoopt.errors import OptionError, Problem
+from autoopt.files import Home
+from autoopt.task.facts import TaskFacts
+from autoopt.values import QUALITY, Limit
+
+TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks")
+"""What MLflow can keep its runs in; some carry a driver, such as postgresql+psycopg."""
+
+
+def check_places(places: Places, *, to_write: bool = True) -> None:
+    """Whether home and databases can lie where they should. Looks, writes nothing. Raises OptionError."""
+    problems = list(_folder_problems("--home", Home.locate(places.home or None).root, to_write=to_write))
+    if places.storage and places.storage.startswith("sqlite:///"):
+        folder = Path(places.storage.removeprefix("sqlite:///")).expanduser().absolute().parent
+        if not folder.is_dir():
+            what = f"--storage {places.storage!r}: there is no folder {folder}."
+            problems.append(Problem(what=what, mend="Make it first, or give another path."))
+    problems += _tracking_problems(places.tracking_uri or "")
+    if problems:
+        raise OptionError(problems)
+
+
+def output_problems(output: str | None) -> list[Problem]:
+    """What stands against writing a bundle to the folder that -o names."""
+    if output is None:
+        return []
+    if not output.strip():
+        return [Problem(what="-o was given an empty text.", mend="Give -o a folder, or leave it out.")]
+    folder = Path(output).expanduser()
+    gather = Collector(list(_folder_problems("-o", folder.absolute())))
+    if not gather.problems:
+        gather.attempt(lambda: check_target(folder))
+    return gather.problems
+
+
+def resume_problems(trials: int | None, output: str | None) -> list[Problem]:
+    """What is wrong with the options of a resume, before the study is touched."""
+    return trials_problems(trials) + output_problems(output)
+
+
+def _folder_problems(option: str, folder: Path, *, to_write: bool = True) -> Iterable[Problem]:
+    nearest = next(p for p in (folder, *folder.parents) if p.exists())
+    if not nearest.is_dir():
+        where = "is a file" if nearest == folder else f"lies below {nearest}, which is a file"
+        yield Problem(what=f"{option} {str(folder)!r} {where}.", mend="Give a folder, new or old.")
+    elif to_write and not os.access(nearest, os.W_OK | os.X_OK):
+        what = f"{option} {str(folder)!r}: nothing can be written in {nearest}."
+        yield Problem(what=what, mend="Make it writable, or give another folder.")
+
+
+def _tracking_problems(uri: str) -> Iterable[Problem]:
+    scheme, mark, _ = uri.partition(":")
+    if mark and scheme.partition("+")[0] not in TRACKING_SCHEMES:
+        what = f"--tracking-uri {uri!r} is nothing that MLflow can keep its runs in."
+        yield Problem(what=what, mend="Give http://HOST:PORT of a tracking server, or sqlite:///PATH/mlflow.db.")
+
+
+def check_quality_limits(limits: Iterable[Limit], facts: TaskFacts) -> None:
+    """Limits on quality that point the wrong way for the metric, or that no model can keep. Raises OptionError."""
+    higher = facts.metric_direction == "maximize"
+    sense, best = (">=", 1.0) if higher else ("<=", 0.0)
+    problems = []
+    for limit in (x for x in limits if x.measure == QUALITY):
+        if limit.sense != sense:
+            what = f"--limit '{limit}' asks for worse quality: {facts.metric} is better when it is "
+            what += "higher." if higher else "lower."
+            problems.append(Problem(what=what, mend=f"Write 'quality{sense}{limit.bound:g}'."))
+        elif limit.excess(best) > 0:
+            what = f"--limit '{limit}' can never hold: the best possible {facts.metric} is {best:g}."
+            problems.append(Problem(what=what, mend="Give a bound that a model can reach."))
+    if problems:
+        raise OptionError(problems)
