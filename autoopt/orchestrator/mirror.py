@@ -1,5 +1,6 @@
 """What the tracking side is told of a study and its trials: plain JSON payloads for the outbox."""
 
+import math
 import time
 from collections.abc import Mapping, Sequence
 from datetime import datetime
@@ -27,6 +28,15 @@ def _milliseconds(iso: str | None) -> int:
     return int(datetime.fromisoformat(iso).timestamp() * 1000) if iso else 0
 
 
+def _finite(points: Sequence[tuple[str, float, int]], at_ms: int) -> list[dict[str, Any]]:
+    """Metrics from (key, value, step); a diverged curve's NaN has no place in JSON and would refuse the whole row."""
+    return [
+        {"key": key, "value": value, "step": step, "timestamp_ms": at_ms}
+        for key, value, step in points
+        if math.isfinite(value)
+    ]
+
+
 def study_payload(study: StudyRow, params: Mapping[str, Any], tags: Mapping[str, str]) -> dict[str, Any]:
     """The parent run of a study."""
     return {
@@ -47,7 +57,7 @@ def study_end_payload(study: StudyRow, status: str, metrics: Mapping[str, float]
     """How the parent run stands when a session ends."""
     return {
         **study_payload(study, {}, {}),
-        "metrics": [{"key": k, "value": v, "step": 0, "timestamp_ms": ended_ms} for k, v in metrics.items()],
+        "metrics": _finite([(k, v, 0) for k, v in metrics.items()], ended_ms),
         "status": status,
         "end_ms": ended_ms,
     }
@@ -69,10 +79,8 @@ def trial_payload(
 
     Time stamps are fixed here, so that a payload sent twice adds nothing.
     """
-    metrics = [{"key": name, "value": m.value, "step": 0, "timestamp_ms": ended_ms} for name, m in measures.items()]
-    metrics += [
-        {"key": f"curve_{name}", "value": value, "step": step, "timestamp_ms": ended_ms} for step, name, value in steps
-    ]
+    metrics = _finite([(name, m.value, 0) for name, m in measures.items()], ended_ms)
+    metrics += _finite([(f"curve_{name}", value, step) for step, name, value in steps], ended_ms)
     return {
         "kind": "trial",
         "uid": f"{study_uid(study)}/{number}",
@@ -107,7 +115,7 @@ def model_payload(study: StudyRow, number: int, folder: Path, metrics: Mapping[s
         "experiment": study.name,
         "registered_name": study.name,
         "alias": "best",
-        "bundle": str(folder),
+        "bundle": str(folder.absolute()),  # delivered by another process, perhaps another day
         "trial": number,
-        "metrics": [{"key": k, "value": v, "step": 0, "timestamp_ms": now_ms} for k, v in metrics.items()],
+        "metrics": _finite([(k, v, 0) for k, v in metrics.items()], now_ms),
     }
