@@ -105,12 +105,17 @@ def contents_of(place: Place, verified: VerifyResult, recipe: Mapping[str, Any],
 
 
 def make_bundle(
-    folder: Path, frame: pd.DataFrame, model: str = "lightgbm", twin: str | None = "compact", **changes: Any
+    folder: Path,
+    frame: pd.DataFrame,
+    model: str = "lightgbm",
+    twin: str | None = "compact",
+    settings: Mapping[str, Any] | None = None,
+    **changes: Any,
 ) -> Made:
     """A bundle in `folder / "bundle"`, the frame's target being its column 'label'."""
     place = make_place(folder, frame, "label")
-    recipe = recipe_of(model)
-    verified = place.verify(recipe, recipe_of(model, twin) if twin else None)
+    recipe = recipe_of(model, **(settings or {}))
+    verified = place.verify(recipe, recipe_of(model, twin, **(settings or {})) if twin else None)
     contents = contents_of(place, verified, recipe.to_json(), **changes)
     write_bundle(folder / "bundle", contents)
     return Made(folder=folder / "bundle", contents=contents, place=place, frame=frame)
