@@ -62,10 +62,11 @@ def quality_scale(values: Sequence[float], needed: Iterable[float], *, rising: b
     ranked = sorted(values, reverse=rising)
     best, middle = ranked[0], ranked[len(ranked) // 2]
     spread = abs(best - middle) or abs(ranked[-1] - best) or abs(best) * 0.01 or 1.0
+    least_room = max(1e-6 * abs(best), 1e-9)  # differences below it are arithmetic, not quality
     worst_near = best - 3 * spread if rising else best + 3 * spread
     shown = [v for v in ranked if (v >= worst_near if rising else v <= worst_near)] + list(needed)
     low, high = min(shown), max(shown)
-    room = 0.08 * (high - low) or 0.5 * spread
+    room = max(0.08 * (high - low) or 0.5 * spread, least_room)
     return Scale(low=low - room, high=high + room) if rising else Scale(low=high + room, high=low - room)
 
 
