@@ -3,7 +3,6 @@
 import contextlib
 import hashlib
 import json
-import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,6 +21,19 @@ from autoopt.values import Budget, FailureReason, Slot, parse_limits, parse_obje
 
 OBJECTIVES = ("quality", "latency_ms", "size_bytes")
 STUDY = "s"
+TINY_SPACE = """
+name: tiny
+dimensions:
+  model: [line, forest]
+  fill: [median]
+  forest.trees: [10, 20]
+  forest.depth: [2]
+  forest.rate: [0.1]
+  shrink: [none]
+portfolio:
+  - {model: line}
+"""
+"""Three recipes in all."""
 
 
 # ---- the script ----------------------------------------------------------------------------------------------------
@@ -149,6 +161,16 @@ class ScriptedExecutor(Executor):
         self._at_work.clear()
 
 
+class SteppedClock(BudgetClock):
+    """A budget's clock whose session time is set by the test."""
+
+    now_s = 0.0
+
+    @property
+    def session_s(self) -> float:
+        return self.now_s
+
+
 # ---- sessions ------------------------------------------------------------------------------------------------------
 
 
@@ -170,6 +192,7 @@ class Sessions:
     limits: tuple[str, ...] = ()
     space: Space = field(default_factory=small_space)
     max_attempts: int = 3
+    clock: BudgetClock = field(default_factory=lambda: SteppedClock(started=0.0, before_s=0.0, budget_s=None))
     wrap_writer: Callable[[Any], Any] = lambda writer: writer
     wrap_planner: Callable[[Planner], Planner] = lambda planner: planner
 
@@ -213,7 +236,7 @@ class Sessions:
                 writer=self._wrapped(writer),
                 planner=self.wrap_planner(planner),
                 executor=executor,
-                clock=BudgetClock(started=time.monotonic(), before_s=0.0, budget_s=None),
+                clock=self.clock,
                 outbox=Unsent(),
                 observer=Silent(),
             )

@@ -5,27 +5,24 @@ from pathlib import Path
 
 import pytest
 from support_faults import picture, violations
-from support_loop import DONE, NEVER, Ending, ScriptedExecutor, Sessions, always, crash, measures_of
+from support_loop import (
+    DONE,
+    NEVER,
+    TINY_SPACE,
+    Ending,
+    ScriptedExecutor,
+    Sessions,
+    SteppedClock,
+    always,
+    crash,
+    measures_of,
+)
 from support_space import small_space
 
 from autoopt.executors import Failed, Finished
 from autoopt.orchestrator import StopReason
 from autoopt.space import Recipe
 from autoopt.values import FailureReason, TrialState
-
-TINY = """
-name: tiny
-dimensions:
-  model: [line, forest]
-  fill: [median]
-  forest.trees: [10, 20]
-  forest.depth: [2]
-  forest.rate: [0.1]
-  shrink: [none]
-portfolio:
-  - {model: line}
-"""
-"""Three recipes in all."""
 
 
 @pytest.fixture(params=["random", "optuna"])
@@ -121,7 +118,7 @@ def test_a_space_without_anything_new_ends_the_study(tmp_path: Path) -> None:
     for planner in ("random", "optuna"):
         folder = tmp_path / planner
         folder.mkdir()
-        sessions = Sessions(folder=folder, planner=planner, slots=2, trials=100, space=small_space(TINY))
+        sessions = Sessions(folder=folder, planner=planner, slots=2, trials=100, space=small_space(TINY_SPACE))
         sessions.create()
         executor = sessions.executor(always(Ending(after_polls=2)))
         assert sessions.run(executor) is StopReason.EXHAUSTED
@@ -136,7 +133,7 @@ def test_a_space_without_anything_new_ends_the_study(tmp_path: Path) -> None:
 
 
 def test_a_duplicate_of_what_is_running_is_neither_run_nor_recorded(tmp_path: Path) -> None:
-    sessions = Sessions(folder=tmp_path, slots=3, trials=3, space=small_space(TINY))
+    sessions = Sessions(folder=tmp_path, slots=3, trials=3, space=small_space(TINY_SPACE))
     sessions.create()
     executor = sessions.executor(always(Ending(after_polls=5)))
     sessions.run(executor)
@@ -156,8 +153,12 @@ def test_stopping_ends_what_runs_and_records_it(sessions: Sessions) -> None:
 
 def test_time_ends_what_runs_and_records_it(sessions: Sessions) -> None:
     sessions.slots = 2
-    assert sessions.run(sessions.executor(always(NEVER)), until_s=0.3) is StopReason.TIME
+    executor, clock = sessions.executor(always(NEVER)), SteppedClock(started=0.0, before_s=0.0, budget_s=None)
+    executor.on_poll = lambda: setattr(clock, "now_s", clock.now_s + 1.0)
+    sessions.clock = clock
+    assert sessions.run(executor, until_s=3.0) is StopReason.TIME
     assert sessions.states() == ["stopped"] * 2
+    assert clock.now_s == 4.0  # one poll to end them
 
 
 def test_a_result_that_comes_while_stopping_is_kept(sessions: Sessions) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 
 import pytest
 from support_faults import dump, picture, violations
-from support_loop import DONE, Crashing, CrashPoint, Ending, Fuse, Sessions, crash
+from support_loop import DONE, TINY_SPACE, Crashing, CrashPoint, Ending, Fuse, Sessions, crash
+from support_space import small_space
 
 from autoopt.orchestrator import StopReason
 from autoopt.space import Recipe
@@ -103,30 +104,44 @@ def test_crashes_during_recovery_lose_nothing(empty: Path, tmp_path: Path, seed:
     assert check_resumed(sessions) == [], f"seed {seed}"
 
 
-def test_a_tell_that_was_lost_is_made_good(empty: Path, tmp_path: Path) -> None:
-    """The result is in the ledger, Optuna was not told: the next session tells it, and the model learns from it."""
-    sessions = study(empty, tmp_path / "s")
-    calls: list[str] = []
+class Forgetful:
+    """A planner that dies when it is to be told for the n-th time."""
 
-    class Forgetful:
-        """Dies when it is to be told for the second time."""
+    def __init__(self, inner: Any, n: int) -> None:
+        self._inner = inner
+        self._left = n
 
-        def __init__(self, inner: Any) -> None:
-            self._inner = inner
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._inner, name)
 
-        def __getattr__(self, name: str) -> Any:
-            return getattr(self._inner, name)
+    def tell(self, number: int, outcome: Any) -> None:
+        self._left -= 1
+        if self._left == 0:
+            raise CrashPoint("tell")
+        self._inner.tell(number, outcome)
 
-        def tell(self, number: int, outcome: Any) -> None:
-            calls.append("tell")
-            if len(calls) == 2:
-                raise CrashPoint("tell")
-            self._inner.tell(number, outcome)
 
-    sessions.wrap_planner = Forgetful  # type: ignore[assignment]
+def lose_tell(sessions: Sessions, n: int) -> None:
+    sessions.wrap_planner = lambda planner: Forgetful(planner, n)  # type: ignore[assignment,return-value]
     with pytest.raises(CrashPoint):
         sessions.run(sessions.executor(lambda _, __: DONE))
+    sessions.wrap_planner = lambda planner: planner
     assert violations(sessions.folder, settled=False) == []
     assert violations(sessions.folder, settled=True) != []
-    sessions.wrap_planner = lambda planner: planner
+
+
+def test_a_tell_that_was_lost_is_made_good(empty: Path, tmp_path: Path) -> None:
+    """The result is in the ledger, Optuna was not told: the next session tells it."""
+    sessions = study(empty, tmp_path / "s")
+    lose_tell(sessions, 2)
     assert check_resumed(sessions) == []
+
+
+def test_a_tell_of_a_duplicate_that_was_lost_is_made_good(tmp_path: Path) -> None:
+    """It carries the values of the trial that it repeats, then as before."""
+    sessions = Sessions(folder=tmp_path, space=small_space(TINY_SPACE))
+    sessions.create()
+    lose_tell(sessions, 4)  # the first three are the three recipes of the space
+    assert sessions.states() == ["complete"] * 3 + ["duplicate"]
+    sessions.run(until_s=0.0)
+    assert violations(tmp_path, settled=True) == []
