@@ -13,6 +13,7 @@ from autoopt.app.finish import Exported, ExportStopped, Finisher
 from autoopt.app.options import Places
 from autoopt.app.wiring import make_executor, make_outbox, make_planner, quiet_reference_ms
 from autoopt.devices import machine, slots
+from autoopt.executors import Executor
 from autoopt.files import Store
 from autoopt.ledger import Ledger, StudyWriter
 from autoopt.orchestrator import (
@@ -24,9 +25,13 @@ from autoopt.orchestrator import (
     study_end_payload,
     study_payload,
 )
+from autoopt.search import Planner
+from autoopt.tracking import TrackingOutbox
 from autoopt.values import StudyState
 
 STORE_CAP_BYTES = 8_000_000_000
+LEAST_SEARCH_S = 1.0
+"""With less of the budget left, what is there is exported and nothing new begun."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,22 +48,25 @@ def reserve_s(budget_s: float) -> float:
     return min(max(0.16 * budget_s, 9.0), 60.0, 0.5 * budget_s)
 
 
-def run_session(
-    ledger: Ledger, name: str, places: Places, *, started: float, observer: Observer, output: str | None
-) -> SessionResult:
-    """Go on with a study until its budget ends, then export. `started`: time.monotonic at the command's start."""
-    with ExitStack() as stack:
-        writer = stack.enter_context(ledger.own(name))
-        context = StudyContext.load(ledger, name, places)
-        _open_study(context, writer)
-        budget = context.study.budget
-        clock = BudgetClock(started=started, before_s=context.study.spent_s, budget_s=budget.seconds)
-        outbox = stack.enter_context(make_outbox(context))
-        executor = stack.enter_context(make_executor(context, slots(machine(), context.slots)))
-        planner = stack.enter_context(make_planner(ledger, context))
-        until = float("inf") if budget.seconds is None else clock.session_s + clock.left_s - reserve_s(clock.left_s)
-        worth_searching = not budget.seconds or clock.left_s > 1.0
-        loop = SearchLoop(
+@dataclass(frozen=True, kw_only=True)
+class _Parts:
+    """What a session is wired of, once it owns its study."""
+
+    context: StudyContext
+    ledger: Ledger
+    writer: StudyWriter
+    executor: Executor
+    outbox: TrackingOutbox
+    clock: BudgetClock
+    observer: Observer
+
+    def loop(self, planner: Planner) -> SearchLoop:
+        """The search, until the reserve for the end begins."""
+        context, budget = self.context, self.context.study.budget
+        left_s = self.clock.left_s
+        worth_searching = budget.seconds is None or left_s > LEAST_SEARCH_S
+        until = float("inf") if budget.seconds is None else self.clock.session_s + left_s - reserve_s(left_s)
+        return SearchLoop(
             plan=SearchPlan(
                 study=context.study,
                 snapshot=context.snapshot,
@@ -68,40 +76,69 @@ def run_session(
                 limits=context.limits,
                 trials=budget.trials,
                 search_until_s=until if worth_searching else 0.0,
-                reference_quiet_ms=quiet_reference_ms(executor, context) if worth_searching else None,
+                reference_quiet_ms=quiet_reference_ms(self.executor, context) if worth_searching else None,
             ),
+            ledger=self.ledger,
+            writer=self.writer,
+            planner=planner,
+            executor=self.executor,
+            clock=self.clock,
+            outbox=self.outbox,
+            observer=self.observer,
+        )
+
+    def finisher(self, stopping: Callable[[], bool]) -> Finisher:
+        """What measures again and exports."""
+        return Finisher(
+            context=self.context,
+            ledger=self.ledger,
+            writer=self.writer,
+            executor=self.executor,
+            outbox=self.outbox,
+            observer=self.observer,
+            stopping=stopping,
+        )
+
+
+def run_session(
+    ledger: Ledger, name: str, places: Places, *, started: float, observer: Observer, output: str | None
+) -> SessionResult:
+    """Go on with a study until its budget ends, then export. `started`: time.monotonic at the command's start."""
+    with ExitStack() as stack:
+        writer = stack.enter_context(ledger.own(name))
+        context = StudyContext.load(ledger, name, places)
+        _open_study(context, writer)
+        budget_s = context.study.budget.seconds
+        parts = _Parts(
+            context=context,
             ledger=ledger,
             writer=writer,
-            planner=planner,
-            executor=executor,
-            clock=clock,
-            outbox=outbox,
+            executor=stack.enter_context(make_executor(context, slots(machine(), context.slots))),
+            outbox=stack.enter_context(make_outbox(context)),
+            clock=BudgetClock(started=started, before_s=context.study.spent_s, budget_s=budget_s),
             observer=observer,
         )
-        exported = None
-        with _stopping_on_signals(loop.stop) as was_asked:
-            finisher = Finisher(
-                context=context,
-                ledger=ledger,
-                writer=writer,
-                executor=executor,
-                outbox=outbox,
-                observer=observer,
-                stopping=was_asked,
-            )
-            stopped = loop.run()
-            if stopped is not StopReason.USER:
-                try:
-                    exported = finisher.finish(seconds=_export_seconds(clock), output=output)
-                    _close_study(writer, stopped)
-                except ExportStopped:
-                    stopped = StopReason.USER
+        stopped, exported = _search_and_export(parts, stack.enter_context(make_planner(ledger, context)), output)
         _say_goodbye(context, ledger, writer, stopped)
         observer.phase("telling MLflow")
-        outbox.drain(writer, until_s=_drain_seconds(clock))
-        clock.book(writer, now=True)
+        parts.outbox.drain(writer, until_s=_drain_seconds(parts.clock))
+        parts.clock.book(writer, now=True)
         _collect(context, ledger)
         return SessionResult(context=context, stopped=stopped, exported=exported)
+
+
+def _search_and_export(parts: _Parts, planner: Planner, output: str | None) -> tuple[StopReason, Exported | None]:
+    loop = parts.loop(planner)
+    with _stopping_on_signals(loop.stop) as was_asked:
+        stopped = loop.run()
+        if stopped is StopReason.USER:
+            return stopped, None
+        try:
+            exported = parts.finisher(was_asked).finish(seconds=_export_seconds(parts.clock), output=output)
+        except ExportStopped:
+            return StopReason.USER, None
+        _close_study(parts.writer, stopped)
+        return stopped, exported
 
 
 def _export_seconds(clock: BudgetClock) -> float:

@@ -32,7 +32,6 @@ _REQUIRED = (
     "numpy",
     "onnx",
     "onnxruntime",
-    "onnxscript",
     "optuna",
     "pandas",
     "psutil",
