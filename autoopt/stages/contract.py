@@ -108,7 +108,7 @@ class VerifyJob:
     twin_recipe: Mapping[str, Any] | None
     seed: int
     tolerance: float  # relative loss of quality that a twin may have
-    seconds: float  # about how long the measuring may take
+    seconds: float  # about how long all of it may take; measuring gets what building and scoring leave of it
     look_at_test: bool = True
 
     def to_json(self) -> dict[str, Any]:

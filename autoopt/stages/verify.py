@@ -1,6 +1,7 @@
 """Verify a pick and its twin: reload, compare, measure side by side, and look at the test split, once for each."""
 
 import math
+import time
 from collections.abc import Mapping
 from typing import Any
 
@@ -28,11 +29,14 @@ from autoopt.values import FailureReason, Measurement, Slot
 FLOAT = "float"
 QUANTIZED = "quantized"
 SAMPLE_ROWS = 20
+LEAST_MEASURING_S = 1.0
+"""What measuring gets even where building and scoring took all the time."""
 _SINGLE_SHARE = 0.6
 
 
 def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, report: Reporter) -> VerifyResult:
     """Both artifacts of an export. Raises StageFailure without a float one; a twin that fails is told as a reason."""
+    until = time.monotonic() + job.seconds
 
     def flow(recipe: Mapping[str, Any]) -> Flow:
         return Flow(snapshot=snapshot, store=store, recipe=Recipe(recipe), seed=job.seed, slot=slot, report=report)
@@ -43,7 +47,7 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
     twin, twin_reason = _twin(None if job.twin_recipe is None else flow(job.twin_recipe))
     report("verify")
     pair = {FLOAT: original} | ({QUANTIZED: twin} if twin is not None else {})
-    check = _Check(snapshot, job, pair)
+    check = _Check(snapshot, job, pair, until)
     report("verify")
     verified = {role: check.verified(role) for role in pair}
     report("verify")
@@ -74,7 +78,8 @@ def _twin(flow: Flow | None) -> tuple[Flow | None, str]:
 class _Check:
     """What is found out about the artifacts of one export. The only place that opens the test part."""
 
-    def __init__(self, snapshot: Snapshot, job: VerifyJob, pair: Mapping[str, Flow]) -> None:
+    def __init__(self, snapshot: Snapshot, job: VerifyJob, pair: Mapping[str, Flow], until: float) -> None:
+        """Scores first, then measures: `until` (time.monotonic) or for LEAST_MEASURING_S, whichever is longer."""
         self._facts = snapshot.facts
         self._job = job
         self._pair = pair
@@ -84,7 +89,9 @@ class _Check:
         self._content = {role: (f.deployed().path / deploy.GRAPH).read_bytes() for role, f in pair.items()}
         self._sessions = _loaded(self._content)
         self._valid_scores = {role: self._scores(role, self._valid) for role in pair}
-        self._timing = self._timed()
+        self._valid_quality = {role: self._quality(self._valid, self._valid_scores[role]) for role in pair}
+        self._test_quality = {role: None if self._test is None else self._look_at(self._test, role) for role in pair}
+        self._timing = self._timed(until)
 
     def verified(self, role: str) -> VerifiedArtifact:
         """One artifact with all that was found out about it."""
@@ -97,8 +104,8 @@ class _Check:
             sha256=entry.sha256[deploy.GRAPH],
             size_bytes=len(self._content[role]),
             recipe=flow.recipe.to_json(),
-            valid=self._quality(self._valid, self._valid_scores[role]),
-            test=None if self._test is None else self._test_quality(role, self._test),
+            valid=self._valid_quality[role],
+            test=self._test_quality[role],
             latency=latency_json(self._timing.graphs[role], alone=self._timing.alone),
             parity=self._parity(role),
         )
@@ -122,9 +129,10 @@ class _Check:
         """What a reader of the figures has to know."""
         return () if self._timing.alone else ("latencies were taken while another process was measuring",)
 
-    def _timed(self) -> Timing:
-        single_s = _SINGLE_SHARE * self._job.seconds
-        batch_s = self._job.seconds - single_s
+    def _timed(self, until: float) -> Timing:
+        seconds = max(min(LEAST_MEASURING_S, self._job.seconds), until - time.monotonic())
+        single_s = _SINGLE_SHARE * seconds
+        batch_s = seconds - single_s
         return time_graphs(self._facts, self._valid, self._content, single_s=single_s, batch_s=batch_s)
 
     def _scores(self, role: str, part: Part) -> NDArray[np.float32]:
@@ -133,7 +141,7 @@ class _Check:
         except BundleError as error:
             raise StageFailure(FailureReason.ERROR, f"The {role} graph does not run: {error}") from error
 
-    def _test_quality(self, role: str, test: Part) -> Measurement | None:
+    def _look_at(self, test: Part, role: str) -> Measurement | None:
         """The one look at the test split. None where the metric is undefined on it (ROC AUC of one class)."""
         scores = self._scores(role, test)
         defined = math.isfinite(score(self._facts.metric, self._facts, test.target, scores))
