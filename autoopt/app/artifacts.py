@@ -1,15 +1,14 @@
 """What is made of a stored study (a report, a bundle), and what is done with a bundle (predict, check)."""
 
 import io
-import json
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoopt.app.options import Places
 from autoopt.app.studies import open_ledger
 from autoopt.app.study import Study
-from autoopt.bundle import CheckReport, check_bundle, check_target, load_bundle
-from autoopt.errors import OptionError
+from autoopt.bundle import CheckReport, check_bundle, check_target, load_bundle, read_manifest
+from autoopt.errors import BundleError, OptionError
 from autoopt.files import write_bytes, write_text
 from autoopt.report import StudyView, render_report
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
@@ -91,11 +90,15 @@ def _of_manifest(manifest: dict[str, Any] | None) -> dict[str, Any]:
 
 
 def _manifest(study: Study) -> dict[str, Any] | None:
+    """Of the last export; None where it is gone, damaged, or where another study's bundle took its place."""
     folder = study.bundle
     if folder is None:
         return None
-    found: dict[str, Any] = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
-    return found if found.get("study") == study.name else None
+    try:
+        found = read_manifest(folder)
+    except BundleError:
+        return None
+    return found if found["study"] == study.name else None
 
 
 def _verified(manifest: dict[str, Any]) -> VerifyResult:

@@ -4,6 +4,7 @@ from autoopt.bundle.check import CheckReport, CheckRow, check_bundle
 from autoopt.bundle.contents import BundleContents
 from autoopt.bundle.load import Bundle, load_bundle
 from autoopt.bundle.manifest import environment
+from autoopt.bundle.verify import read_manifest
 from autoopt.bundle.write import check_target, write_bundle
 
 __all__ = [
@@ -15,5 +16,6 @@ __all__ = [
     "check_target",
     "environment",
     "load_bundle",
+    "read_manifest",
     "write_bundle",
 ]

@@ -222,7 +222,7 @@ def test_a_study_that_exported_nothing_shows_what_was_searched() -> None:
     text = render_report(view(verified=None))
     assert headline(text) == ["0.9300", "0.0800 ms", "80 kB"]
     assert "as measured during the search" in text
-    assert "Nothing of this study has been exported" in text
+    assert "No export of it was found" in text
     assert "The pair" not in text
 
 
