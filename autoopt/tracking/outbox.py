@@ -36,7 +36,7 @@ class TrackingOutbox:
     """
 
     def __init__(self, tracking_uri: str, *, artifact_folder: Path, log_path: Path) -> None:
-        self._command = [sys.executable, "-m", "autoopt.tracking.deliverer", str(artifact_folder)]
+        self._command = [sys.executable, "-W", "ignore", "-m", "autoopt.tracking.deliverer", str(artifact_folder)]
         # Not an argument: the URI may hold a password, and arguments are for everybody to see.
         self._environment = {**os.environ, "MLFLOW_TRACKING_URI": tracking_uri, "MLFLOW_REGISTRY_URI": tracking_uri}
         self._log_path = log_path
