@@ -15,15 +15,13 @@ from autoopt.values import QUALITY, Limit
 TRACKING_SCHEMES = ("sqlite", "postgresql", "mysql", "mssql", "http", "https", "file", "databricks")
 """What MLflow can keep its runs in; some carry a driver, such as postgresql+psycopg."""
 
+SQLITE_HEAD = b"SQLite format 3\0"
+
 
 def check_places(places: Places, *, to_write: bool = True) -> None:
     """Whether home and databases can lie where they should. Looks, writes nothing. Raises OptionError."""
     problems = list(_folder_problems("--home", Home.locate(places.home or None).root, to_write=to_write))
-    if places.storage and places.storage.startswith("sqlite:///"):
-        folder = Path(places.storage.removeprefix("sqlite:///")).expanduser().absolute().parent
-        if not folder.is_dir():
-            what = f"--storage {places.storage!r}: there is no folder {folder}."
-            problems.append(Problem(what=what, mend="Make it first, or give another path."))
+    problems += _storage_problems(places.storage or "")
     problems += _tracking_problems(places.tracking_uri or "")
     if problems:
         raise OptionError(problems)
@@ -55,6 +53,28 @@ def _folder_problems(option: str, folder: Path, *, to_write: bool = True) -> Ite
     elif to_write and not os.access(nearest, os.W_OK | os.X_OK):
         what = f"{option} {str(folder)!r}: nothing can be written in {nearest}."
         yield Problem(what=what, mend="Make it writable, or give another folder.")
+
+
+def _storage_problems(url: str) -> Iterable[Problem]:
+    """Of a SQLite file; SQLite itself takes a short text file for an empty database, and writes into it."""
+    if not url.startswith("sqlite:///"):
+        return
+    path = Path(url.removeprefix("sqlite:///")).expanduser().absolute()
+    if not path.parent.is_dir():
+        mend = "Make it first, or give another path."
+        yield Problem(what=f"--storage {url!r}: there is no folder {path.parent}.", mend=mend)
+    elif path.is_dir():
+        mend = f"Name a file in it: sqlite:///{path}/autoopt.db."
+        yield Problem(what=f"--storage {url!r} is a folder.", mend=mend)
+    elif path.exists() and not _may_be_sqlite(path):
+        yield Problem(what=f"--storage {url!r} is a file, but no SQLite database.", mend="Give another path.")
+
+
+def _may_be_sqlite(path: Path) -> bool:
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        return file.read(len(SQLITE_HEAD)) in (b"", SQLITE_HEAD)
 
 
 def _tracking_problems(uri: str) -> Iterable[Problem]:

@@ -7,13 +7,14 @@ from pathlib import Path
 from typing import Any
 
 from autoopt.app.context import StudyContext
+from autoopt.app.pick import picked
 from autoopt.bundle import BundleContents, environment, write_bundle
-from autoopt.errors import OptionError, StudyError
+from autoopt.errors import StudyError
 from autoopt.executors import Executor, Failed, Finished, Job
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
 from autoopt.orchestrator.loop import Outbox
-from autoopt.orchestrator.selection import PICKS, best, cheapest, front, nearest_miss, provisional, value
+from autoopt.orchestrator.selection import best, front, provisional, value
 from autoopt.report import StudyView, render_report
 from autoopt.space import Recipe
 from autoopt.stages.contract import (
@@ -25,7 +26,7 @@ from autoopt.stages.contract import (
     VerifyResult,
 )
 from autoopt.strategies import twin_values
-from autoopt.values import LATENCY_MS, SIZE_BYTES, Measurement, TrialState, broken
+from autoopt.values import Measurement, TrialState, broken
 
 MAX_REMEASURED = 16
 REMEASURING_SHARES = (0.6, 0.3, 0.3)
@@ -86,20 +87,7 @@ class Finisher:
 
     def candidate(self, pick: str) -> TrialRow | None:
         """The trial that a pick names; the nearest miss where no trial is feasible. Raises OptionError, StudyError."""
-        trials = self._ledger.trials(self._context.study.name)
-        direction, tolerance = self._context.facts.metric_direction, self._context.tolerance
-        if pick == "best":
-            found = best(trials, direction)
-        elif pick in PICKS:
-            found = cheapest(trials, direction, tolerance, LATENCY_MS if pick == "fastest" else SIZE_BYTES)
-        elif pick.isdigit():
-            chosen = [t for t in trials if t.number == int(pick)]
-            if not chosen or not chosen[0].artifact_key:
-                raise StudyError(f"Trial {pick} of {self._context.study.name!r} left nothing to export.")
-            return chosen[0]
-        else:
-            raise OptionError(f"--pick {pick!r} names no trial.", f"Give {', '.join(PICKS)} or a trial's number.")
-        return found or nearest_miss(trials, self._context.limits, direction)
+        return picked(self._context, self._ledger.trials(self._context.study.name), pick)
 
     def export(self, pick: str, *, output: str | None, seconds: float) -> Exported:
         """Verify a pick and its twin, look at the test split once for each, and write the bundle."""

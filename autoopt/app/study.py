@@ -7,6 +7,7 @@ from typing import Any
 from autoopt.app.context import StudyContext
 from autoopt.app.finish import Finisher
 from autoopt.app.options import Places
+from autoopt.app.pick import picked
 from autoopt.app.studies import open_ledger
 from autoopt.app.wiring import make_executor, make_outbox
 from autoopt.devices import machine, slots
@@ -81,6 +82,7 @@ class Study:
 
         `pick`: 'best', 'fastest', 'smallest' or a trial's number. Raises StudyError, OptionError.
         """
+        picked(self._context, self.trials, str(pick))  # what it complains of comes before anything is touched
         with (
             open_ledger(self.places) as ledger,
             ledger.own(self.name) as writer,

@@ -110,7 +110,7 @@ def _read_request(options: SearchOptions, gather: Collector, found: Machine) -> 
     """Everything but the data; None when something of it is missing."""
     limits = gather.attempt(lambda: parse_limits(options.limits))
     gather.attempt(lambda: parse_objectives(_wanted_objectives(options), "maximize"))
-    gather.attempt(lambda: check_places(options.places))
+    gather.attempt(lambda: check_study_name(options.study) if options.study is not None else None)
     taken = gather.attempt(lambda: _taken_names(options))
     gather.problems.extend(output_problems(options.output))
     found_slots = gather.attempt(lambda: slots(found, options.slots))
@@ -139,9 +139,11 @@ def _task_options(options: SearchOptions) -> TaskOptions:
 
 
 def _taken_names(options: SearchOptions) -> frozenset[str]:
-    """Names of the studies in the database. Raises StudyExists when the one that was asked for is among them."""
-    if options.study is not None:
-        check_study_name(options.study)
+    """Names of the studies in the database, which is not touched where it cannot be one.
+
+    Raises StudyExists when the name that was asked for is among them, OptionError, LedgerNotOpened.
+    """
+    check_places(options.places)
     check_name_is_free(options)
     return _names(options.places)
 
