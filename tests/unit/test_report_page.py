@@ -240,6 +240,12 @@ def test_figures_that_are_missing_are_not_made_up() -> None:
     assert "nan" not in text.lower().replace("became nan", "")
 
 
+def test_the_baseline_of_valid_stands_in_for_that_of_test() -> None:
+    text = render_report(view(verified=verified(baseline={"valid": 0.4321})))
+    assert headline(text)[-1] == "0.4321"
+    assert "valid roc_auc</p><p" in re.sub(r"\s*\n\s*", "", text)
+
+
 def test_a_nearest_miss_is_said_to_be_one() -> None:
     miss = view().trials[2]
     text = Page(render_report(view(best=miss, front=(), missed="latency_ms<=1 (measured 3)"))).text
