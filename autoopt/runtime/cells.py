@@ -1,5 +1,6 @@
 """Single values as they come from files and frames: what is missing, what is a number, how a number reads as text."""
 
+import contextlib
 import math
 from typing import Any, Final
 
@@ -15,6 +16,7 @@ MISSING_SPELLINGS: Final = frozenset(
 
 _WORDS: Final = {"true": 1.0, "false": 0.0}
 _MISSING_TYPES: Final = frozenset({"NAType", "NaTType"})  # pandas.NA and NaT, without importing pandas
+_PLAIN_NUMBERS: Final = frozenset({float, int, type(None)})  # numpy reads these as we do, ten times faster
 _SHOWN = 5
 
 
@@ -58,7 +60,11 @@ def number_array(name: str, values: Any, problems: list[Problem]) -> NDArray[np.
     array = _array(values)
     if array.dtype.kind in "biuf":
         return array.astype(np.float64)
-    parsed = [cell_number(v) for v in array.tolist()]
+    cells = array.tolist()
+    if set(map(type, cells)) <= _PLAIN_NUMBERS:
+        with contextlib.suppress(OverflowError):  # a whole number beyond all floats is a problem, told below
+            return np.array(cells, dtype=np.float64)
+    parsed = [cell_number(v) for v in cells]
     bad = [i for i, v in enumerate(parsed) if v is None]
     if bad:
         shown = ", ".join(f"{array[i]!r} in row {i + 1}" for i in bad[:_SHOWN])
@@ -70,9 +76,10 @@ def number_array(name: str, values: Any, problems: list[Problem]) -> NDArray[np.
 
 def text_array(values: Any) -> NDArray[np.object_]:
     """A column of texts (rows,)."""
-    texts = [cell_text(v) for v in _array(values).tolist()]
-    found = np.empty(len(texts), dtype=object)
-    found[:] = texts
+    cells = _array(values).tolist()
+    plain = set(map(type, cells)) <= {str} and "".join(cells).isascii()
+    found = np.empty(len(cells), dtype=object)
+    found[:] = cells if plain else [cell_text(v) for v in cells]
     return found
 
 
