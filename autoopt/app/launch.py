@@ -11,6 +11,7 @@ from autoopt.app.studies import open_ledger
 from autoopt.app.study import Study
 from autoopt.app.understanding import Understanding, check_name_is_free, understand
 from autoopt.files import Home
+from autoopt.ledger import Ledger
 from autoopt.orchestrator import Observer, Silent, StopReason
 from autoopt.values import Budget
 
@@ -34,11 +35,13 @@ class Outcome:
 
 
 @contextlib.contextmanager
-def _saying_how_to_go_on(name: str) -> Iterator[None]:
-    """An interruption that does not wait for anything still says how to go on."""
+def _saying_how_to_go_on(ledger: Ledger, name: str) -> Iterator[None]:
+    """An interruption that does not wait for anything still says how to go on, once there is a study."""
     try:
         yield
     except KeyboardInterrupt as error:
+        if name not in {s.name for s in ledger.studies()}:
+            raise
         raise KeyboardInterrupt(f"Nothing that was recorded is lost. Go on with: autoopt resume {name}") from error
 
 
@@ -50,18 +53,17 @@ def search_understood(
     options = understanding.options
     check_name_is_free(options)
     home = Home.locate(options.places.home)
-    with open_ledger(options.places, create=True) as ledger:
+    with open_ledger(options.places, create=True) as ledger, _saying_how_to_go_on(ledger, understanding.study):
         understanding.task.save(home.snapshot(understanding.facts.fingerprint))
         study = ledger.create_study(understanding.study, understanding.spec(), understanding.budget)
-        with _saying_how_to_go_on(study.name):
-            session = run_session(
-                ledger,
-                study.name,
-                options.places,
-                started=began,
-                observer=observer or Silent(),
-                output=options.output,
-            )
+        session = run_session(
+            ledger,
+            study.name,
+            options.places,
+            started=began,
+            observer=observer or Silent(),
+            output=options.output,
+        )
     return Outcome(study=Study(study.name, options.places), session=session)
 
 
@@ -82,7 +84,7 @@ def run_resume(
 ) -> Outcome:
     """Go on with a study: with its remaining budget, or with `more` added to it."""
     began = time.monotonic() if started is None else started
-    with _saying_how_to_go_on(name), open_ledger(places) as ledger:
+    with open_ledger(places) as ledger, _saying_how_to_go_on(ledger, name):
         if more.seconds is not None or more.trials is not None:
             with ledger.own(name) as writer:
                 writer.extend_budget(more)
