@@ -1,7 +1,6 @@
 """Shared by every test: where state goes, and what must not be left behind."""
 
 import os
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -12,7 +11,6 @@ os.environ.setdefault("PYTHONWARNINGS", "default")
 
 
 @pytest.fixture(autouse=True)
-def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that forgets `--home` writes into its own folder, never into the checkout."""
     monkeypatch.setenv("AUTOOPT_HOME", str(tmp_path / "home"))
-    yield

@@ -267,7 +267,7 @@ def recovered_twice(home: Path, into: Path) -> list[dict[str, list[tuple[object,
     from autoopt.executors import InlineExecutor
     from autoopt.ledger import Ledger
     from autoopt.orchestrator import BudgetClock, SearchLoop, SearchPlan, Silent
-    from autoopt.search.optuna_planner import OptunaPlanner
+    from autoopt.planners.optuna_planner import OptunaPlanner
     from autoopt.space import space_from_json
     from autoopt.values import Slot, parse_objectives
 

@@ -13,9 +13,9 @@ from support_space import small_space
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import BudgetClock, SearchLoop, SearchPlan, Silent, StopReason
-from autoopt.search import Planner
-from autoopt.search.optuna_planner import OptunaPlanner
-from autoopt.search.random_planner import RandomPlanner
+from autoopt.planners import Planner
+from autoopt.planners.optuna_planner import OptunaPlanner
+from autoopt.planners.random_planner import RandomPlanner
 from autoopt.space import Recipe, Space
 from autoopt.values import Budget, FailureReason, Slot, parse_limits, parse_objectives
 

@@ -25,7 +25,7 @@ from autoopt.orchestrator import (
     study_end_payload,
     study_payload,
 )
-from autoopt.search import Planner
+from autoopt.planners import Planner
 from autoopt.tracking import TrackingOutbox
 from autoopt.values import StudyState
 

@@ -12,7 +12,7 @@ from autoopt.errors import LedgerNotOpened, LedgerUnavailable, StudyError
 from autoopt.files import Home, Store
 from autoopt.ledger import Ledger, StudyRow, upgrade
 from autoopt.orchestrator.selection import best
-from autoopt.search import forget_study
+from autoopt.planners import forget_study
 from autoopt.values import QUALITY
 
 

@@ -4,8 +4,8 @@ from autoopt.app.context import StudyContext
 from autoopt.app.options import Places
 from autoopt.executors import Executor, Failed, Finished, InlineExecutor, Job, ProcessExecutor
 from autoopt.ledger import Ledger
-from autoopt.search import Planner
-from autoopt.search.optuna_planner import OptunaPlanner
+from autoopt.planners import Planner
+from autoopt.planners.optuna_planner import OptunaPlanner
 from autoopt.stages.contract import REMEASURE_ENTRY, RemeasureJob
 from autoopt.tracking import TrackingOutbox
 from autoopt.values import Slot

@@ -16,7 +16,7 @@ from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome, 
 from autoopt.orchestrator.clock import BudgetClock
 from autoopt.orchestrator.mirror import failure_text, trial_payload
 from autoopt.orchestrator.observer import Observer, SlotView
-from autoopt.search import KnownTrial, Planner, PlannerOutcome
+from autoopt.planners import KnownTrial, Planner, PlannerOutcome
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EVALUATE_ENTRY, EvaluateJob, EvaluateResult
 from autoopt.values import AttemptState, FailureReason, Limit, Measures, Objective, Slot, TrialState, broken

@@ -33,7 +33,7 @@ from autoopt.files import Home
 from autoopt.space import Recipe
 from autoopt.task import Snapshot, score
 from autoopt.task.facts import TaskFacts
-from autoopt.values import broken, parse_limits, Measurement
+from autoopt.values import Measurement, broken, parse_limits
 
 LIMIT = "latency_ms<=0.3"
 PLAIN = "scikit-learn on a DataFrame"

@@ -1,4 +1,4 @@
-"""What every planner promises (autoopt/search/base.py), on real databases where there is one."""
+"""What every planner promises (autoopt/planners/base.py), on real databases where there is one."""
 
 import math
 from collections.abc import Callable, Iterator
@@ -9,8 +9,8 @@ import pytest
 from support_space import SMALL_SPACE, small_space
 
 from autoopt.errors import SpaceError
-from autoopt.search import KnownTrial, Planner, PlannerOutcome, Proposal, RandomPlanner
-from autoopt.search.optuna_planner import OptunaPlanner
+from autoopt.planners import KnownTrial, Planner, PlannerOutcome, Proposal, RandomPlanner
+from autoopt.planners.optuna_planner import OptunaPlanner
 from autoopt.space import Choice, Dimension, Recipe, Space
 from autoopt.values import DEFAULT_OBJECTIVES, TrialState, parse_objectives
 

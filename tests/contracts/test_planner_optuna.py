@@ -16,8 +16,8 @@ import pytest
 from support_space import SMALL_SPACE, small_space
 
 from autoopt.errors import LedgerUnavailable, SchemaMismatch, SpaceError
-from autoopt.search import KnownTrial, Planner, PlannerOutcome, RandomPlanner, forget_study
-from autoopt.search.optuna_planner import OptunaPlanner
+from autoopt.planners import KnownTrial, Planner, PlannerOutcome, RandomPlanner, forget_study
+from autoopt.planners.optuna_planner import OptunaPlanner
 from autoopt.space import Recipe, Space
 from autoopt.values import DEFAULT_OBJECTIVES, Objective, TrialState, parse_objectives
 
@@ -314,8 +314,8 @@ CHILD = """
     import sys
     sys.path.insert(0, {tests!r})
     from support_space import small_space
-    from autoopt.search import PlannerOutcome
-    from autoopt.search.optuna_planner import OptunaPlanner
+    from autoopt.planners import PlannerOutcome
+    from autoopt.planners.optuna_planner import OptunaPlanner
     from autoopt.values import DEFAULT_OBJECTIVES, TrialState, parse_objectives
 
     planner = OptunaPlanner(

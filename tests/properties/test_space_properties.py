@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from support_space import small_catalogue, small_space
 
 from autoopt.errors import Problem, SpaceError
-from autoopt.search.draw import draw
+from autoopt.planners.draw import draw
 from autoopt.space import Recipe, Space, complete, parse_space, pin, space_from_json, space_to_json
 
 CATALOGUE = small_catalogue()

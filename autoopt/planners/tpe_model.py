@@ -16,7 +16,7 @@ from optuna.trial import FrozenTrial
 from optuna.trial import TrialState as OptunaState
 
 from autoopt.files import derived_seed
-from autoopt.search.optuna_trials import OptunaTrials, Told, relaxed
+from autoopt.planners.optuna_trials import OptunaTrials, Told, relaxed
 from autoopt.space.conditions import same
 from autoopt.space.domains import Choice, Dimension, Value, Whole
 from autoopt.space.recipe import Recipe

@@ -10,7 +10,7 @@ from optuna.distributions import BaseDistribution, CategoricalDistribution, Floa
 from optuna.trial import FrozenTrial, create_trial
 from optuna.trial import TrialState as OptunaState
 
-from autoopt.search.base import PlannerOutcome
+from autoopt.planners.base import PlannerOutcome
 from autoopt.space.domains import Choice, Domain, Value, Whole
 from autoopt.values import TrialState
 

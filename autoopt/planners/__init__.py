@@ -1,7 +1,7 @@
-"""Planners: who decides which recipe is tried next. `autoopt.search.optuna_planner` loads optuna; this does not."""
+"""Planners: who decides which recipe is tried next. `autoopt.planners.optuna_planner` loads optuna; this does not."""
 
-from autoopt.search.base import KnownTrial, Planner, PlannerOutcome, Proposal
-from autoopt.search.random_planner import RandomPlanner
+from autoopt.planners.base import KnownTrial, Planner, PlannerOutcome, Proposal
+from autoopt.planners.random_planner import RandomPlanner
 
 __all__ = ["KnownTrial", "Planner", "PlannerOutcome", "Proposal", "RandomPlanner", "forget_study"]
 
@@ -9,6 +9,6 @@ __all__ = ["KnownTrial", "Planner", "PlannerOutcome", "Proposal", "RandomPlanner
 def forget_study(storage_url: str, study_name: str) -> None:
     """Delete a study from Optuna's tables; nothing happens when it is not there. See OptunaPlanner for the errors."""
     # Loaded here: commands that plan nothing do without optuna.
-    from autoopt.search.optuna_planner import forget
+    from autoopt.planners.optuna_planner import forget
 
     forget(storage_url, study_name)

@@ -4,7 +4,7 @@ from collections.abc import Iterable, Sequence
 from typing import Literal
 
 from autoopt.errors import SpaceError
-from autoopt.search.base import KnownTrial
+from autoopt.planners.base import KnownTrial
 from autoopt.space.recipe import Recipe
 from autoopt.space.space import Space
 from autoopt.values import TrialState

@@ -17,12 +17,12 @@ from autoopt.errors import LedgerUnavailable, SchemaMismatch, SpaceError
 from autoopt.files import derived_seed, sha256_json
 from autoopt.ledger import checked_url, engine_kwargs, tune_sqlite
 from autoopt.ledger.engines import DATABASE_ERRORS
-from autoopt.search.base import KnownTrial, Planner, PlannerOutcome, Proposal, Source
-from autoopt.search.draw import draw_fresh
-from autoopt.search.optuna_quiet import experimental_is_fine, quiet
-from autoopt.search.optuna_trials import OptunaTrials, Told, distribution
-from autoopt.search.tpe_model import RUNNING, SAMPLER_ERRORS, TpeModel, new_tpe
-from autoopt.search.upcoming import Upcoming
+from autoopt.planners.base import KnownTrial, Planner, PlannerOutcome, Proposal, Source
+from autoopt.planners.draw import draw_fresh
+from autoopt.planners.optuna_quiet import experimental_is_fine, quiet
+from autoopt.planners.optuna_trials import OptunaTrials, Told, distribution
+from autoopt.planners.tpe_model import RUNNING, SAMPLER_ERRORS, TpeModel, new_tpe
+from autoopt.planners.upcoming import Upcoming
 from autoopt.space.describe import space_to_json
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
@@ -181,7 +181,7 @@ def _study(
 
 
 def forget(storage_url: str, study_name: str) -> None:
-    """See autoopt.search.forget_study."""
+    """See autoopt.planners.forget_study."""
     with _database_errors(), quiet():
         database = _open(storage_url)
         try:

@@ -5,9 +5,9 @@ from collections.abc import Iterable, Sequence
 from typing import final
 
 from autoopt.files import derived_seed
-from autoopt.search.base import KnownTrial, Planner, PlannerOutcome, Proposal
-from autoopt.search.draw import draw_fresh
-from autoopt.search.upcoming import Upcoming
+from autoopt.planners.base import KnownTrial, Planner, PlannerOutcome, Proposal
+from autoopt.planners.draw import draw_fresh
+from autoopt.planners.upcoming import Upcoming
 from autoopt.space.recipe import Recipe
 from autoopt.space.space import Space
 
