@@ -8,7 +8,9 @@ import contextlib
 import fcntl
 import hashlib
 import json
+import os
 import sqlite3
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -177,6 +179,20 @@ def _of_artifacts(home: Path, now: Picture) -> list[str]:
     return found
 
 
+def half_made(home: Path) -> list[Path]:
+    """What a kill can leave that a later session is to remove, an hour later."""
+    patterns = ("store/*/.*.tmp", "bundles/.*", "tasks/.*", "mlflow-artifacts/.reloaded/*")
+    return [path for pattern in patterns for path in home.glob(pattern)]
+
+
+def make_old(home: Path) -> int:
+    """Let what is half made look two hours old; returns how much there is."""
+    found = half_made(home)
+    for path in found:
+        os.utime(path, (time.time() - 7200, time.time() - 7200))
+    return len(found)
+
+
 def _of_folders(home: Path) -> list[str]:
     """Store entries are whole or to be collected; nothing temporary lies elsewhere; a bundle is whole."""
     found = [
@@ -184,10 +200,9 @@ def _of_folders(home: Path) -> list[str]:
         for entry in (home / "store").glob("*/*")
         if not (entry / "entry.json").is_file() and not entry.name.endswith(".tmp")
     ]
-    for place in ("", "bundles", "tasks", "mlflow-artifacts"):
-        folder = home / place
-        hidden = folder.glob(".*") if folder.is_dir() else ()
-        found += [f"left behind: {p.relative_to(home)}" for p in hidden if p.is_file() or any(p.iterdir())]
+    hour_ago = time.time() - 3600
+    found += [f"left behind: {p.relative_to(home)}" for p in half_made(home) if p.stat().st_mtime < hour_ago]
+    found += [f"left behind: {p.relative_to(home)}" for p in home.glob(".*")]
     for bundle in (home / "bundles").glob("[!.]*"):
         if not (bundle / "manifest.json").is_file():
             found.append(f"the bundle {bundle.name} has no manifest")

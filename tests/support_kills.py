@@ -193,7 +193,7 @@ class Kill:
     violations: tuple[str, ...]
 
 
-KINDS = ("start", "search", "search", "finish")
+KINDS = ("start", "search", "search", "finish", "write")
 TRIALS_A_KILL = 4
 
 
@@ -201,7 +201,7 @@ def kill_orchestrators(commands: Commands, kinds: Sequence[str], chance: random.
     """Kill the command of one study again and again, at a random moment of each kind's phase; then it is to be resumed.
 
     'start': within the first seconds, whatever it does then. 'search': between trials. 'finish': while the best is
-    measured again, verified and written.
+    measured again and verified. 'write': while the bundle is written, and shortly after.
     """
     before: Picture | None = None
     for kind in kinds:
@@ -228,16 +228,22 @@ def _next_arguments(commands: Commands, kind: str) -> tuple[str, ...]:
     if now is None:
         return commands.search(TRIALS_A_KILL)
     left = now.study["budget_trials"] - now.counted
-    return commands.resume() if kind == "finish" or left >= 2 else commands.resume("--trials", str(TRIALS_A_KILL))
+    return (
+        commands.resume()
+        if kind in ("finish", "write") or left >= 2
+        else commands.resume("--trials", str(TRIALS_A_KILL))
+    )
 
 
 def _wait_for_phase(command: Command, kind: str, chance: random.Random) -> float:
     """Wait for a random moment of the phase; returns the seconds waited within it."""
-    after_s = chance.uniform(0.0, {"start": 4.0, "search": 1.2, "finish": 4.0}[kind])
+    after_s = chance.uniform(0.0, {"start": 4.0, "search": 1.2, "finish": 4.0, "write": 0.3}[kind])
     if kind == "search":
         command.until(lambda: bool(command.workers()))
     elif kind == "finish":
         command.until(command.says(*FINISHING))
+    elif kind == "write":
+        command.until(command.says(FINISHING[-1]))
     until = time.monotonic() + after_s
     while command.running and time.monotonic() < until:
         time.sleep(min(0.005, max(0.0, until - time.monotonic())))

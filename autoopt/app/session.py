@@ -15,6 +15,7 @@ from autoopt.app.wiring import make_executor, make_outbox, make_planner, quiet_r
 from autoopt.devices import machine, slots
 from autoopt.executors import Executor
 from autoopt.files import Store
+from autoopt.files.atomic import remove_abandoned
 from autoopt.ledger import Ledger, StudyWriter
 from autoopt.orchestrator import (
     BudgetClock,
@@ -30,6 +31,8 @@ from autoopt.tracking import TrackingOutbox
 from autoopt.values import StudyState
 
 STORE_CAP_BYTES = 8_000_000_000
+ABANDONED = (("tasks", ".*.tmp"), ("bundles", ".*"), ("mlflow-artifacts/.reloaded", "*"))
+"""Where a kill can leave something half made, and how it is called; the store clears itself."""
 LEAST_SEARCH_S = 1.0
 """With less of the budget left, what is there is exported and nothing new begun."""
 
@@ -192,7 +195,9 @@ def _say_goodbye(context: StudyContext, ledger: Ledger, writer: StudyWriter, sto
 
 
 def _collect(context: StudyContext, ledger: Ledger) -> None:
-    """Keep the store within its cap; what the trials deployed stays."""
+    """Keep the store within its cap; what the trials deployed stays. What killed processes left half made goes."""
+    for place, pattern in ABANDONED:
+        remove_abandoned(context.home.root / place, pattern)
     Store(context.home.store).collect(cap_bytes=STORE_CAP_BYTES, keep=ledger.referenced_artifacts())
 
 

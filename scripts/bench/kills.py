@@ -18,7 +18,7 @@ from typing import Any
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
-from support_faults import Picture, picture, violations
+from support_faults import Picture, make_old, picture, violations
 from support_kills import KINDS, TRIALS_A_KILL, Commands, kill_orchestrators, kill_workers, recovered_twice
 
 
@@ -66,12 +66,14 @@ def orchestrators(root: Path, count: int, chance: random.Random) -> dict[str, An
                 once, again = recovered_twice(root / "home", root / f"copy{number}")
                 twice += [] if once == again else [f"kill {number}: recovery twice is not recovery once"]
         before = picture(commands.home)
+        left = make_old(commands.home)
         began = time.monotonic()
         last = commands.run(*(commands.resume() if before else commands.search(TRIALS_A_KILL)))
         end = ending(commands, before, last.process.returncode, last.output)
     finally:
         commands.end()
     wrong = [f"kill {i}: {v}" for i, row in enumerate(rows, start=1) for v in row["violations"]]
+    print(f"half made and to be collected: {left}")
     print(f"then resumed for {time.monotonic() - began:.0f} s: {end['counted']} trials of a budget of {end['budget']}")
     return {"kills": rows, "end": end, "hits": sum(r["hit"] for r in rows), "violations": wrong + twice + end["wrong"]}
 
