@@ -35,6 +35,8 @@ ABANDONED = (("tasks", ".*.tmp"), ("bundles", ".*"), ("mlflow-artifacts/.reloade
 """Where a kill can leave something half made, and how it is called; the store clears itself."""
 LEAST_SEARCH_S = 1.0
 """With less of the budget left, what is there is exported and nothing new begun."""
+GRACE_SHARE = 0.6
+"""Of the reserve: how much the search may take while it has found nothing, as then there is nothing to export."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -68,7 +70,7 @@ class _Parts:
         context, budget = self.context, self.context.study.budget
         left_s = self.clock.left_s
         worth_searching = budget.seconds is None or left_s > LEAST_SEARCH_S
-        until = float("inf") if budget.seconds is None else self.clock.session_s + left_s - reserve_s(left_s)
+        reserve = 0.0 if budget.seconds is None else reserve_s(left_s)
         return SearchLoop(
             plan=SearchPlan(
                 study=context.study,
@@ -78,7 +80,8 @@ class _Parts:
                 objectives=context.objectives,
                 limits=context.limits,
                 trials=budget.trials,
-                search_until_s=until if worth_searching else 0.0,
+                search_until_s=self.clock.session_s + left_s - reserve if worth_searching else 0.0,
+                grace_s=GRACE_SHARE * reserve if worth_searching else 0.0,
                 reference_quiet_ms=quiet_reference_ms(self.executor, context) if worth_searching else None,
             ),
             ledger=self.ledger,

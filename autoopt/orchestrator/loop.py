@@ -58,6 +58,7 @@ class SearchPlan:
     limits: tuple[Limit, ...] = ()
     trials: int | None = None  # counted trials of the whole study, earlier sessions included
     search_until_s: float = float("inf")  # of this session: when to stop starting and end what runs
+    grace_s: float = 0.0  # how much longer while no trial has left anything to export
     entry: str = EVALUATE_ENTRY
     max_attempts: int = 3
     progress_deadline_s: float = 300.0
@@ -125,6 +126,7 @@ class SearchLoop:
         self._running: dict[str, _Running] = {}  # by token
         self._known: dict[str, _Known] = {}  # by the recipe's hash
         self._counted = 0
+        self._found = False  # something to export
         self._duplicates_in_a_row = 0
         self._stop_requested = False
 
@@ -165,6 +167,7 @@ class SearchLoop:
     def _recover(self) -> None:
         owed = {t.number for t in self._writer.recover()}
         trials = self._ledger.trials(self._plan.study.name)
+        self._found = any(t.artifact_key for t in trials)
         outcomes = self._outcomes(trials)
         for trial in trials:
             if trial.number in owed:
@@ -197,7 +200,8 @@ class SearchLoop:
 
     def _is_over(self) -> bool:
         """Whether nothing more may begin, and what runs is to be ended."""
-        return self._stop_requested or self._clock.session_s >= self._plan.search_until_s
+        until_s = self._plan.search_until_s + (0.0 if self._found else self._plan.grace_s)
+        return self._stop_requested or self._clock.session_s >= until_s
 
     # ---- dispatch -------------------------------------------------------------------------------------------------
 
@@ -356,6 +360,7 @@ class SearchLoop:
         self._planner.tell(running.number, planner_outcome)
         self._remember(running.number, running.recipe, planner_outcome)
         self._counted += counted
+        self._found |= bool(outcome.artifact_key)
         self._observer.trial_ended(self._ledger.trial(self._plan.study.name, running.number))
         self._show_slots()
 
