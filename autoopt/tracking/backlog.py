@@ -59,6 +59,7 @@ class Backlog:
     def step(self) -> float:
         """Try the first row; returns how many seconds to wait before the next step."""
         row = self._rows[0]
+        self._answer("trying", row.id)  # so that, should this process not survive it, the row is known
         try:
             self._deliver(row.payload)
         except Refused as error:

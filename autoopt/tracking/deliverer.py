@@ -1,8 +1,8 @@
 """The process that talks to MLflow: rows in on stdin, answers out on stdout, complaints in the log.
 
 `python -m autoopt.tracking.deliverer ARTIFACT_FOLDER`, with the tracking server in MLFLOW_TRACKING_URI. A line in is
-`{"id": ..., "payload": ...}`; a line out is `done ID` or `held ID`. It ends at once when its input ends, which is
-when whoever started it ends, whatever MLflow is doing then: everything it does can be done again.
+`{"id": ..., "payload": ...}`; a line out is `trying ID`, `done ID` or `held ID`. It ends at once when its input ends,
+which is when whoever started it ends, whatever MLflow is doing then: everything it does can be done again.
 """
 
 import ctypes

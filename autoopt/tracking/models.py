@@ -13,6 +13,7 @@ import pandas as pd
 from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
+from mlflow.types import DataType
 
 from autoopt.errors import AutooptError
 
@@ -104,6 +105,5 @@ class ModelDelivery:
 
 def _frame(columns: dict[str, list[Any]], schema: Any) -> pd.DataFrame:
     """Rows in the signature's types: a column of nothing but missing numbers is still one of numbers."""
-    types = {"double": "float64", "string": "object"}
-    wanted = {c.name: types[c.type.name] for c in schema}
-    return pd.DataFrame({name: pd.Series(values, dtype=wanted[name]) for name, values in columns.items()})
+    texts = {c.name for c in schema if c.type == DataType.string}
+    return pd.DataFrame({n: pd.Series(v, dtype="object" if n in texts else "float64") for n, v in columns.items()})

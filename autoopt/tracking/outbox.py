@@ -44,6 +44,7 @@ class TrackingOutbox:
         self._starts = 0
         self._in_flight: set[int] = set()
         self._held: set[int] = set()
+        self._tried = 0  # the row that the deliverer was last heard to try
         self._crashes: Counter[int] = Counter()
         self._poll_at = 0.0
 
@@ -126,6 +127,7 @@ class TrackingOutbox:
             return False
         ended = self._peer.ended()  # asked first: what it said before its end is then in the pipe
         answers = self._peer.answers()
+        self._tried = next((number for word, number in reversed(answers) if word == "trying"), self._tried)
         delivered = {number for word, number in answers if word == "done"}
         self._held |= {number for word, number in answers if word == "held"}
         if delivered:
@@ -137,8 +139,8 @@ class TrackingOutbox:
 
     def _note_crash(self) -> None:
         """The row that was being delivered is suspect: it must not take every deliverer with it."""
-        if self._in_flight:
-            suspect = min(self._in_flight)
+        suspect = self._tried
+        if suspect in self._in_flight:
             self._crashes[suspect] += 1
             if self._crashes[suspect] >= CRASHES_OF_A_ROW:
                 self._held.add(suspect)

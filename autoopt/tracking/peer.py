@@ -10,7 +10,7 @@ from typing import Final, final
 
 END_GRACE_S: Final = 2.0
 PIECE_BYTES: Final = 65536
-_ANSWER: Final = re.compile(rb"(done|held) (\d+)")
+_ANSWER: Final = re.compile(rb"(trying|done|held) (\d+)")
 
 
 @final
@@ -62,7 +62,7 @@ class Peer:
             return  # the pipe is full, or its reader has ended, which `ended` tells
 
     def answers(self) -> list[tuple[str, int]]:
-        """('done' or 'held', row id) of each line that has arrived; anything else on the pipe is noise."""
+        """('trying', 'done' or 'held', row id) of each line that has arrived; anything else on the pipe is noise."""
         try:
             while chunk := os.read(self._output, PIECE_BYTES):
                 self._received += chunk
