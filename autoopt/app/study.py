@@ -1,6 +1,5 @@
 """A study in Python: `study.best`, `study.front`, `study.export(folder)`."""
 
-import json
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ from autoopt.app.options import Places
 from autoopt.app.pick import picked
 from autoopt.app.studies import open_ledger
 from autoopt.app.wiring import make_executor, make_outbox
+from autoopt.bundle import read_manifest
 from autoopt.devices import machine, slots
 from autoopt.ledger import StudyRow, Totals, TrialRow
 from autoopt.orchestrator import Observer, Silent
@@ -97,14 +97,14 @@ class Study:
                 outbox=outbox,
                 observer=observer or Silent(),
             )
-            exported = finisher.export(str(pick), output=str(folder), seconds=EXPORT_MEASURING_S)
+            exported = finisher.export(str(pick), output=str(Path(folder).absolute()), seconds=EXPORT_MEASURING_S)
             outbox.drain(writer, until_s=10.0)
         return exported.folder
 
     def summary(self) -> dict[str, Any]:
         """The object that `--json` prints."""
         row, totals, bundle = self.row, self.totals, self.bundle
-        manifest = json.loads((bundle / "manifest.json").read_text()) if bundle else None
+        manifest = read_manifest(bundle) if bundle else None
         return {
             "study": self.name,
             "bundle": str(bundle) if bundle else None,

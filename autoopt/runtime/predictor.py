@@ -1,5 +1,6 @@
 """Columns in, predictions out: a session behind its front."""
 
+import hashlib
 import json
 from pathlib import Path
 from typing import Any, Final, final
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 
 from autoopt.errors import BundleError
 from autoopt.runtime.front import Columns, Feed, Front
-from autoopt.runtime.session import Session
+from autoopt.runtime.session import Session, read_model
 
 BATCH_ROWS: Final = 8192
 
@@ -27,7 +28,12 @@ class Predictor:
     def load(cls, folder: Path, *, graph: str | None = None, threads: int = 1) -> "Predictor":
         """From a bundle's folder; `graph` names a file in it, else the manifest's chosen one. Raises BundleError."""
         front = Front.read(folder / "front.json")
-        return cls(Session(folder / (graph or chosen_graph(folder)), threads=threads), front)
+        name, sha256 = (graph, None) if graph else chosen_graph(folder)
+        content = read_model(folder / name)
+        # The bytes that were compared are the bytes that are loaded
+        if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
+            raise BundleError(f"{folder / name} is not the graph that was exported: its hash differs. Export again.")
+        return cls(Session(content, threads=threads), front)
 
     def scores(self, columns: Columns) -> NDArray[np.float64]:
         """Probabilities (rows, classes), or values (rows, 1). Raises DataError for columns that do not fit."""
@@ -49,17 +55,20 @@ class Predictor:
         return self.front.labels(self.scores(columns))
 
 
-def chosen_graph(folder: Path) -> str:
-    """File name of the graph that a bundle's manifest chose; model.onnx without a manifest. Raises BundleError."""
+def chosen_graph(folder: Path) -> tuple[str, str | None]:
+    """File name and SHA-256 of the graph that a bundle's manifest chose; model.onnx and None without a manifest.
+
+    Raises BundleError for a manifest that is damaged or names a file elsewhere.
+    """
     path = folder / "manifest.json"
     if not path.is_file():
-        return "model.onnx"
+        return "model.onnx", None
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        artifacts = {str(a["role"]): str(a["path"]) for a in manifest["artifacts"]}
-        chosen = artifacts[str(manifest["chosen"])]
+        artifacts = {str(a["role"]): (str(a["path"]), str(a["sha256"])) for a in manifest["artifacts"]}
+        chosen, sha256 = artifacts[str(manifest["chosen"])]
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise BundleError(f"{path} is damaged: {error!r}. Export again.") from error
     if Path(chosen).name != chosen:
         raise BundleError(f"{path} names a graph outside its folder: {chosen!r}. Export again.")
-    return chosen
+    return chosen, sha256

@@ -39,7 +39,7 @@ class Session:
 
     def __init__(self, model: bytes | str | Path, *, threads: int = 1, providers: Sequence[str] = CPU) -> None:
         self._where = "the graph" if isinstance(model, bytes) else str(model)
-        content = model if isinstance(model, bytes) else _content(Path(model))
+        content = model if isinstance(model, bytes) else read_model(Path(model))
         _refuse_external_data(content, self._where)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
@@ -79,7 +79,8 @@ class Session:
         return BundleError(f"{self._where} did not run on these inputs: {_first_line(error)}")
 
 
-def _content(path: Path) -> bytes:
+def read_model(path: Path) -> bytes:
+    """A graph's file. Raises BundleError."""
     try:
         return path.read_bytes()
     except OSError as error:

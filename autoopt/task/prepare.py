@@ -94,7 +94,11 @@ def _features(table: Table, options: TaskOptions, found: _Findings) -> list[Colu
     if not any(c.facts.used for c in columns):
         left_out = [f"{quoted(c.facts.name)} ({c.facts.note or f'the {c.facts.role}'})" for c in columns[:10]]
         what = f"No column is left to learn from: {', '.join(left_out)}{', ...' if len(columns) > 10 else ''}."
-        found.problems.append(Problem(what=what, mend="Give columns of numbers, truth values or categories."))
+        mend = "Give columns of numbers, truth values or categories."
+        if len(columns) == 1:
+            what = f"The data have a single column, {quoted(table.names[0])}."
+            mend = "A table needs a target and a column to learn from; a text file splits at , ; tab or |."
+        found.problems.append(Problem(what=what, mend=mend))
     return columns
 
 

@@ -1,5 +1,6 @@
 """Sessions, predictors, the MLflow loader and timing."""
 
+import hashlib
 import itertools
 import json
 import subprocess
@@ -158,10 +159,21 @@ def test_missing_columns_reach_the_user() -> None:
 
 
 def test_a_bundle_predicts_with_the_chosen_graph(tmp_path: Path) -> None:
-    artifacts = [{"role": "float", "path": "model.onnx"}, {"role": "quantized", "path": "model.quantized.onnx"}]
+    names = {"float": "model.onnx", "quantized": "model.quantized.onnx"}
+    bundle(tmp_path)
+    artifacts = [
+        {"role": role, "path": name, "sha256": hashlib.sha256((tmp_path / name).read_bytes()).hexdigest()}
+        for role, name in names.items()
+    ]
     bundle(tmp_path, {"artifacts": artifacts, "chosen": "quantized"})
     assert Predictor.load(tmp_path).predict({"x": [-5.0]}).tolist() == ["y"]
     assert Predictor.load(tmp_path, graph="model.onnx").predict({"x": [-5.0]}).tolist() == ["n"]
+
+
+def test_a_graph_that_was_exchanged_is_not_loaded(tmp_path: Path) -> None:
+    bundle(tmp_path, {"artifacts": [{"role": "float", "path": "model.onnx", "sha256": "0" * 64}], "chosen": "float"})
+    with pytest.raises(BundleError, match="hash differs"):
+        Predictor.load(tmp_path)
 
 
 @pytest.mark.parametrize(

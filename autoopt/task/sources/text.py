@@ -36,13 +36,8 @@ def read_text(path: Path) -> Table:
     """A text table. Raises DataError where nothing can be read; all else that is wrong is in `problems`."""
     raw, problems = text_bytes(path)
     raw = universal_newlines(raw)
-    delimiter = sniff(raw, "\t" if ".tsv" in path.suffixes else ",")
-    if delimiter is None:
-        first = raw.strip().split(b"\n")[0].decode()
-        raise DataError(
-            f"{path} has a single column: its first line {quoted(first)} holds none of the delimiters , ; tab |.",
-            "A table needs a target and a column to learn from; write it with one of these delimiters.",
-        )
+    usual = "\t" if ".tsv" in path.suffixes else ","
+    delimiter = sniff(raw, usual) or usual  # none splits it: a single column, enough for a model of one
     layout = scan(raw, delimiter)
     table = None if layout is None else _fast(path, raw, delimiter, layout, problems)
     return table or _slow(path, raw, delimiter, problems)
