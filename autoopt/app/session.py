@@ -6,12 +6,14 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from types import FrameType
 
 from autoopt.app.context import StudyContext
 from autoopt.app.finish import Exported, ExportStopped, Finisher
 from autoopt.app.options import Places
 from autoopt.app.wiring import make_executor, make_outbox, make_planner, quiet_reference_ms
+from autoopt.bundle import check_target
 from autoopt.devices import machine, slots
 from autoopt.executors import Executor
 from autoopt.files import Store
@@ -113,6 +115,7 @@ def run_session(
     with ExitStack() as stack:
         writer = stack.enter_context(ledger.own(name))
         context = StudyContext.load(ledger, name, places)
+        check_target(Path(output) if output else context.home.bundle(name))  # now, not after an hour's search
         _open_study(context, writer)
         budget_s = context.study.budget.seconds
         parts = _Parts(
