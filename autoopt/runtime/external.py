@@ -16,46 +16,49 @@ _INSIDE: Final[dict[str, dict[int, str]]] = {
     "sparse": {1: "tensor", 2: "tensor"},
 }
 _EXTERNAL_FIELDS: Final = frozenset({13, 14})  # TensorProto.external_data, TensorProto.data_location
+_KEY: Final = b"location"
+"""The entry without which a tensor is in no file. A message without these bytes need not be looked into: the numbers
+of a large forest, one field each, would take longer to walk than the runtime takes to load it."""
 
 
 def has_external_data(model: bytes) -> bool:
     """True when a tensor of the model lies in another file. Raises ValueError when the bytes are no protobuf."""
-    return any(_external(memoryview(model), "model"))
+    return any(_external(model, 0, len(model), "model"))
 
 
-def _external(message: memoryview, kind: str) -> Iterator[bool]:
-    for field, value in _fields(message):
+def _external(model: bytes, at: int, end: int, kind: str) -> Iterator[bool]:
+    """True for each external tensor of the message model[at:end]."""
+    for field, start, stop in _fields(model, at, end):
         if kind == "tensor":
-            if field in _EXTERNAL_FIELDS and value:
+            if field in _EXTERNAL_FIELDS and (stop > start + 1 or model[start:stop] not in (b"", b"\0")):
                 yield True
-        elif field in _INSIDE[kind] and isinstance(value, memoryview):
-            yield from _external(value, _INSIDE[kind][field])
+        elif field in _INSIDE[kind] and model.find(_KEY, start, stop) >= 0:
+            yield from _external(model, start, stop, _INSIDE[kind][field])
 
 
-def _fields(message: memoryview) -> Iterator[tuple[int, int | memoryview]]:
-    at, end = 0, len(message)
+def _fields(model: bytes, at: int, end: int) -> Iterator[tuple[int, int, int]]:
+    """(number, first byte of the content, byte behind it) of each field of the message model[at:end]."""
     while at < end:
-        key, at = _varint(message, at)
-        wire = key & 7
+        key, at = _varint(model, at, end)
+        wire, start = key & 7, at
         if wire == _VARINT:
-            value, at = _varint(message, at)
-            yield key >> 3, value
+            _, at = _varint(model, at, end)
         elif wire == _BYTES:
-            size, at = _varint(message, at)
-            if at + size > end:
-                raise ValueError("the file ends within a field")
-            yield key >> 3, message[at : at + size]
-            at += size
+            size, start = _varint(model, at, end)
+            at = start + size
         elif wire in (_FIXED32, _FIXED64):
             at += 4 if wire == _FIXED32 else 8
         else:
             raise ValueError("the file is not in ONNX's format")
+        if at > end:
+            raise ValueError("the file ends within a field")
+        yield key >> 3, start, at
 
 
-def _varint(message: memoryview, at: int) -> tuple[int, int]:
+def _varint(model: bytes, at: int, end: int) -> tuple[int, int]:
     value, shift = 0, 0
-    while at < len(message) and shift < 70:
-        byte = message[at]
+    while at < end and shift < 70:
+        byte = model[at]
         value |= (byte & 0x7F) << shift
         at, shift = at + 1, shift + 7
         if byte < 0x80:
