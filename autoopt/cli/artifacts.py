@@ -35,19 +35,17 @@ def export(
     from rich.text import Text
 
     from autoopt.app.artifacts import export_bundle
-    from autoopt.cli.results import artifact_table
-    from autoopt.cli.screen import console_for
+    from autoopt.cli.results import print_commands, print_exported
+    from autoopt.cli.screen import console_for, place
 
     console = console_for(as_json=False)
     with console.status("verifying, measuring, writing ..."):
         folder = export_bundle(study, places(home, storage, tracking_uri), pick, output)
     manifest = json.loads((folder / "manifest.json").read_text())
-    console.print(artifact_table(manifest))
-    for told in filter(None, (manifest["twin_reason"], manifest["missed"])):
-        console.print(Text(told, style="yellow"))
-    console.print(Text(f"bundle {folder} (trial {manifest['trial']})", style="bold green"))
-    command = f"autoopt predict {shlex.quote(str(folder))} new.csv -o predictions.csv"
-    console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
+    print_exported(console, manifest)
+    console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)
+    bundle = shlex.quote(place(folder))
+    print_commands(console, [(f"autoopt predict {bundle} new.csv -o predictions.csv", "predicts new rows")])
     return 0
 
 

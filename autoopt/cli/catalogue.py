@@ -17,18 +17,23 @@ def strategies(name: str | None, debug: bool) -> int:
     console = console_for(as_json=False)
     if name is None:
         table = Table(box=None)
-        for heading in ("strategy", "stage", "what", "choices"):
-            table.add_column(heading, header_style="dim", overflow="fold")
+        for heading in ("strategy", "what it decides", "choices"):
+            table.add_column(heading, header_style="dim", overflow="fold", no_wrap=heading == "strategy")
         for entry in cards():
-            table.add_row(entry.name, entry.stage, entry.headline, "\n".join(f.line for f in entry.fields))
+            table.add_row(entry.name, entry.headline, Text(entry.choices, style="dim"))
         console.print(table)
-        console.print(Text("autoopt strategies NAME shows a whole card", style="dim"))
+        console.print(Text("autoopt strategies NAME shows a whole card: ranges, defaults, when it helps", style="cyan"))
         return 0
     entry = card(name)
     console.print(Text(f"{entry.name} ({entry.stage})", style="bold"))
     console.print(Text(entry.text))
+    console.print()
+    table = Table(box=None)
+    for heading in ("for --set", "values", "default", "what it is"):
+        table.add_column(heading, header_style="dim", overflow="fold", no_wrap=heading == "for --set")
     for item in entry.fields:
-        console.print(Text(f"  {item.line}" + (f"  {item.summary}" if item.summary else "")))
+        table.add_row(item.name, item.values, item.default, Text(item.summary, style="dim"))
+    console.print(table)
     return 0
 
 

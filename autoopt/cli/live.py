@@ -1,7 +1,7 @@
 """What is shown during a search: a live block on a terminal, plain lines elsewhere."""
 
 import time
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -16,6 +16,8 @@ from autoopt.orchestrator.selection import quality_order
 from autoopt.report.wording import measure_cells
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Budget, TrialState, format_seconds
+
+BAR_WIDTH = 24
 
 
 class _Tally:
@@ -48,6 +50,8 @@ class _Tally:
         if trial.state is TrialState.COMPLETE:
             quality, latency, size = measure_cells(trial.measures)
             return f"{head}{self.facts.metric} {quality:<9s}{latency:>10s}{size:>10s}"
+        if trial.state is TrialState.STOPPED:
+            return f"{head}stopped before its end; a resume tries it again"
         told = trial.message or trial.reason
         return f"{head}{trial.state.value}{': ' + told if told else ''}"
 
@@ -91,36 +95,26 @@ class LiveBlock:
         self._budget = budget
         self._before_s = before_s
         self._slots: tuple[SlotView, ...] = ()
-        self._phase = ""
+        self._phase = "starting the workers"
 
     def __rich__(self) -> Group:
         spent_s = self._before_s + self._tally.seconds
         counted = sum(n for state, n in self._tally.counts.items() if state.counts)
+        seconds, trials = self._budget.seconds, self._budget.trials
+        share = max(spent_s / seconds if seconds else 0.0, counted / trials if trials else 0.0)
         head = Table.grid(padding=(0, 1))
-        total = self._budget.seconds
-        if total is not None:
-            head.add_row(
-                ProgressBar(total=total, completed=min(spent_s, total), width=30),
-                f"{format_seconds(int(spent_s))} of {format_seconds(total)}",
-                f"· {counted} trials",
-                self._best_text(),
-            )
-        else:
-            total_trials = self._budget.trials or 1
-            head.add_row(
-                ProgressBar(total=total_trials, completed=min(counted, total_trials), width=30),
-                f"{counted} of {total_trials} trials",
-                f"· {format_seconds(int(spent_s))}",
-                self._best_text(),
-            )
-        lines = [Text(self._phase, style="cyan")] if self._phase else [self._slot_text(s) for s in self._slots]
+        time_text = format_seconds(int(spent_s)) + (f" of {format_seconds(seconds)}" if seconds else "")
+        trials_text = f"{counted}{f' of {trials}' if trials else ''} trial{'s' if (trials or counted) != 1 else ''}"
+        bar = ProgressBar(total=1.0, completed=min(share, 1.0), width=BAR_WIDTH)
+        head.add_row(bar, Text(" · ".join(filter(None, (time_text, trials_text, self._best_text())))))
+        lines = [Text(f"  {self._phase}", style="cyan")] if self._phase else [self._slot_text(s) for s in self._slots]
         return Group(head, *lines)
 
     def _best_text(self) -> str:
         if self._tally.best is None:
             return ""
         quality, latency, _ = measure_cells(self._tally.best.measures)
-        return f"· best {self._tally.facts.metric} {quality} at {latency}"
+        return f"best {self._tally.facts.metric} {quality} at {latency}"
 
     @staticmethod
     def _slot_text(slot: SlotView) -> Text:
@@ -141,6 +135,8 @@ class LiveBlock:
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
         """Redrawn by the live block's own timer."""
         self._slots = slots
+        if any(slot.trial is not None for slot in slots):
+            self._phase = ""
 
     def phase(self, text: str) -> None:
         """Replaces the slots."""
@@ -149,10 +145,17 @@ class LiveBlock:
 
 @contextmanager
 def watcher(
-    console: Console, facts: TaskFacts, budget: Budget, started: float, before_s: float = 0.0
+    console: Console,
+    facts: TaskFacts,
+    budget: Budget,
+    started: float,
+    before_s: float = 0.0,
+    earlier: Iterable[TrialRow] = (),
 ) -> Iterator[Observer]:
-    """The observer that fits where the output goes."""
+    """The observer that fits where the output goes. `before_s`, `earlier`: what earlier sessions spent and found."""
     tally = _Tally(facts, started)
+    for trial in earlier:
+        tally.add(trial)
     if not console.is_terminal:
         yield PlainLines(console, tally)
         return

@@ -12,55 +12,66 @@ from rich.text import Text
 
 from autoopt.app.launch import Outcome
 from autoopt.app.study import Study
+from autoopt.cli.screen import place
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import StopReason
-from autoopt.report.wording import choices_that_matter, measure_cells, milliseconds, number
-from autoopt.values import (
-    TrialState,
-    format_bytes,
-    format_seconds,
-)
+from autoopt.report.wording import NONE, choices_that_matter, measure_cells, milliseconds, number
+from autoopt.values import TrialState, format_bytes, format_seconds
 
 MAX_FRONT_ROWS = 12
 MAX_FAILURES = 10
+DUMMY = "learns nothing: what guessing gives"
 
 
 def front_table(trials: Sequence[TrialRow], metric: str, baseline: float | None) -> Table:
     """The front, best first, with the dummy baseline below it."""
-    table = Table(title="the front: nothing found beats these on all objectives", title_justify="left", box=None)
-    for heading, justify in (("trial", "right"), ("model", "left"), (f"valid {metric}", "right")):
-        table.add_column(heading, justify=justify, header_style="dim", no_wrap=True)  # type: ignore[arg-type]
-    for heading in ("latency", "size"):
-        table.add_column(heading, justify="right", header_style="dim", no_wrap=True)
+    table = Table(
+        title="the front: no other trial is better than one of these in every objective", title_justify="left", box=None
+    )
+    for heading in ("trial", "model", metric, "latency", "size"):
+        left = heading == "model"
+        table.add_column(heading, justify="left" if left else "right", header_style="dim", no_wrap=True)
     table.add_column("choices that matter", overflow="fold", header_style="dim")
     for trial in trials[:MAX_FRONT_ROWS]:
         cells = measure_cells(trial.measures)
         table.add_row(str(trial.number), str(trial.recipe.get("model", "")), *cells, choices_that_matter(trial.recipe))
     if len(trials) > MAX_FRONT_ROWS:
-        table.add_row("", Text(f"and {len(trials) - MAX_FRONT_ROWS} more", style="dim"))
+        table.add_row("", Text(f"{len(trials) - MAX_FRONT_ROWS} more", style="dim"))
     if baseline is not None:
-        table.add_row("–", Text("dummy", style="dim"), number(baseline), "–", "–", Text("learns nothing", style="dim"))
+        table.add_row(NONE, Text("dummy", style="dim"), number(baseline), NONE, NONE, Text(DUMMY, style="dim"))
     return table
 
 
 def artifact_table(manifest: Mapping[str, Any]) -> Table:
-    """The exported pair, measured again: quality on valid and test, latency, size."""
-    table = Table(title="exported", title_justify="left", box=None)
-    for heading in ("artifact", "valid", "test (95 %)", "batch 1", "batch 256", "size"):
-        table.add_column(heading, justify="left" if heading == "artifact" else "right", header_style="dim")
+    """The exported pair, measured again: quality on valid and test, latency of one row and of 256, size."""
+    table = Table(title=f"exported: trial {manifest['trial']} and its twin", title_justify="left", box=None)
+    table.add_column("", header_style="dim")
+    for heading in ("valid", "test", "95 % of test", "1 row", "256 rows", "size"):
+        table.add_column(heading, justify="right", header_style="dim", no_wrap=True)
     for artifact in manifest["artifacts"]:
         latency, test = artifact["latency"], artifact["test"]
-        chosen = " (predict uses this)" if artifact["role"] == manifest["chosen"] else ""
-        tested = f"{number(test['value'])} ({number(test['low'])}–{number(test['high'])})" if test else "–"
+        is_chosen = artifact["role"] == manifest["chosen"]
         table.add_row(
-            artifact["role"] + chosen,
+            Text(artifact["role"] + (" *" if is_chosen else ""), style="bold" if is_chosen else ""),
             number(artifact["valid"]["value"]),
-            tested,
+            number(test["value"]) if test else NONE,
+            f"{number(test['low'])}–{number(test['high'])}" if test and test["low"] is not None else NONE,
             milliseconds(latency["batch_1"]["p50_ms"]),
             milliseconds(latency["batch_256"]["p50_ms"]),
             format_bytes(artifact["bytes"]),
         )
     return table
+
+
+def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
+    """The pair, and all that has to be said about it."""
+    console.print(artifact_table(manifest))
+    console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, raw columns in", style="dim"))
+    if manifest["twin_reason"]:
+        console.print(Text(f"twin: {manifest['twin_reason']}", style="yellow"))
+    if manifest["missed"]:
+        console.print(Text("No trial keeps every limit. This is the nearest miss:", style="bold yellow"))
+        console.print(Text(f"  {manifest['missed']}", style="yellow"))
 
 
 def _read_manifest(study: Study) -> dict[str, Any] | None:
@@ -77,12 +88,7 @@ def print_study(console: Console, study: Study) -> None:
         console.print(front_table(front, study.context.facts.metric, baseline))
     if manifest:
         console.print()
-        console.print(artifact_table(manifest))
-        if manifest["twin_reason"]:
-            console.print(Text(f"twin: {manifest['twin_reason']}", style="yellow"))
-        if manifest["missed"]:
-            told = f"No trial keeps every limit; the nearest miss was exported: {manifest['missed']}"
-            console.print(Text(told, style="bold yellow"))
+        print_exported(console, manifest)
     console.print()
     console.print(Text(counts_line(study)))
 
@@ -100,7 +106,8 @@ def counts_line(study: Study) -> str:
         )
         if count
     ]
-    return f"{totals.counted} trials ({', '.join(parts) or 'none ended'}) in {format_seconds(row.spent_s)}"
+    trials = f"{totals.counted} trial{'s' if totals.counted != 1 else ''}"
+    return f"{trials} ({', '.join(parts) or 'none ended'}) in {format_seconds(row.spent_s)}"
 
 
 def failures_table(trials: Sequence[TrialRow]) -> Table | None:
@@ -121,20 +128,34 @@ def failures_table(trials: Sequence[TrialRow]) -> Table | None:
     return table
 
 
-def next_commands(study: Study, *, stopped: bool) -> list[str]:
-    """What to type next."""
+def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
+    """What to type next, and what it does."""
     where = ""
     if study.places.home:
         where += f" --home {shlex.quote(study.places.home)}"
     if study.places.storage:
         where += f" --storage {shlex.quote(study.places.storage)}"
+    show = (f"autoopt show {study.name}{where}", "all trials, and why some failed")
     if stopped:
-        return [f"autoopt resume {study.name}{where}", f"autoopt show {study.name}{where}"]
-    found = [f"autoopt show {study.name}{where}", f"autoopt resume {study.name} --time 2m{where}"]
+        return [(f"autoopt resume {study.name}{where}", "goes on"), show]
+    found = [show, (f"autoopt resume {study.name} --time 2m{where}", "searches on")]
     if study.bundle:
-        bundle = shlex.quote(str(study.bundle))
-        found[:0] = [f"autoopt predict {bundle} new.csv -o predictions.csv", f"autoopt check {bundle}"]
-    return [*found, f"autoopt ui{where}"]
+        bundle = shlex.quote(place(study.bundle))
+        found[:0] = [
+            (f"autoopt predict {bundle} new.csv -o predictions.csv", "predicts new rows"),
+            (f"autoopt check {bundle}", "on this machine"),
+        ]
+    return [*found, (f"autoopt ui{where}", "the same in MLflow")]
+
+
+def print_commands(console: Console, commands: Sequence[tuple[str, str]]) -> None:
+    """Commands to copy, never broken by us; what they do beside them where there is room."""
+    widest = max(len(command) for command, _ in commands)
+    for command, what in commands:
+        text = Text(f"  {command}", style="cyan")
+        if widest + len(what) + 7 <= console.width:
+            text.append(f"{'':{widest - len(command)}}   # {what}", style="dim")
+        console.print(text, soft_wrap=True)
 
 
 def print_outcome(console: Console, outcome: Outcome, *, as_json: bool) -> int:
@@ -144,13 +165,13 @@ def print_outcome(console: Console, outcome: Outcome, *, as_json: bool) -> int:
     print_study(console, study)
     stopped = outcome.session.stopped is StopReason.USER
     if stopped:
-        console.print(Text("Stopped by you. Nothing is lost; the first command goes on.", style="bold"))
+        console.print(Text("Stopped by you. Nothing is lost: resume goes on.", style="bold"))
     elif study.bundle:
-        console.print(Text(f"bundle {study.bundle}", style="bold green" if outcome.exit_code == 0 else "bold yellow"))
+        style = "bold green" if outcome.exit_code == 0 else "bold yellow"
+        console.print(Text(f"bundle: {place(study.bundle)}", style=style), soft_wrap=True)
     else:
         console.print(Text("No trial left anything to export; `autoopt show` says why.", style="bold red"))
-    for command in next_commands(study, stopped=stopped):
-        console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
+    print_commands(console, next_commands(study, stopped=stopped))
     if as_json:
         click.echo(json.dumps(study.summary(), allow_nan=False))
     return outcome.exit_code

@@ -42,6 +42,7 @@ def resume(
     stored = Study(study, where)
     console = console_for(as_json)
     budget = print_resuming(console, stored, more)
-    with watcher(console, stored.context.facts, budget, started, before_s=stored.row.spent_s) as observer:
+    earlier = (stored.row.spent_s, stored.trials)
+    with watcher(console, stored.context.facts, budget, started, *earlier) as observer:
         outcome = run_resume(study, where, more=more, output=output, started=started, observer=observer)
     return print_outcome(console, outcome, as_json=as_json)

@@ -1,6 +1,8 @@
 """What is shown before a search: what was understood, and what would be searched."""
 
+import re
 from collections.abc import Iterable
+from pathlib import Path
 
 from rich.console import Console
 from rich.table import Table
@@ -8,12 +10,20 @@ from rich.text import Text
 
 from autoopt.app.study import Study
 from autoopt.app.understanding import Understanding
+from autoopt.files import Home
 from autoopt.space import Space
 from autoopt.task.facts import Role, TaskFacts
-from autoopt.values import Budget, Slot, format_seconds
+from autoopt.values import MEASURE_UNITS, Budget, Limit, Slot, format_bytes, format_seconds
 
 MAX_NAMES = 8
+FEW_LEFT_OUT = 3
 PIPE_WIDTH = 140
+PLURALS = {
+    Role.IDENTIFIER: "identifiers, or with too many categories",
+    Role.CONSTANT: "with one value only",
+    Role.DATE: "dates, not learned from yet",
+    Role.TEXT: "with free text, not learned from yet",
+}
 
 
 def console_for(as_json: bool) -> Console:
@@ -29,29 +39,39 @@ def names(items: Iterable[str], most: int = MAX_NAMES) -> str:
     return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
 
 
-def facts_rows(facts: TaskFacts) -> list[tuple[str, str]]:
-    """What the data were taken for, as label and text."""
+def facts_rows(facts: TaskFacts, *, every: bool = False) -> list[tuple[str, str]]:
+    """What the data were taken for, as label and text; `every` names every column."""
     used = {role: [c.name for c in facts.columns if c.used and c.role is role] for role in Role}
-    left_out = [c for c in facts.columns if not c.used and c.role not in (Role.TARGET, Role.SPLIT, Role.TIME)]
+    higher = "higher" if facts.metric_direction == "maximize" else "lower"
+    most = len(facts.columns) if every else MAX_NAMES
     rows = [
         ("data", f"{facts.name}: {sum(facts.rows.values()):,} rows, {len(facts.columns)} columns"),
-        ("learn", f"{facts.target}, {_kind_text(facts)}; quality is {facts.metric} on the valid split"),
+        ("learn", f"{facts.target}, {_kind_text(facts)}"),
+        ("quality", f"{facts.metric} on the valid split, {higher} is better"),
         ("split", ", ".join(f"{part} {count:,}" for part, count in facts.rows.items())),
     ]
-    for role in (Role.NUMBER, Role.BOOLEAN, Role.CATEGORY):
+    for role, label in ((Role.NUMBER, "numbers"), (Role.BOOLEAN, "booleans"), (Role.CATEGORY, "categories")):
         if used[role]:
-            rows.append(
-                (
-                    f"{role.value}s" if role is not Role.CATEGORY else "categories",
-                    f"{len(used[role])}: {names(used[role])}",
-                )
-            )
-    for column in left_out[:MAX_NAMES]:
-        rows.append(("left out", f"{column.name} ({column.role.value}): {column.note}"))
-    if len(left_out) > MAX_NAMES:
-        rows.append(("left out", f"and {len(left_out) - MAX_NAMES} more columns (autoopt show lists them)"))
-    rows += [("note", text) for text in facts.warnings]
-    return rows
+            rows.append((label, f"{len(used[role])}: {names(used[role], most)}"))
+    rows += [("left out", text) for text in _left_out(facts, every=every)]
+    noted = [f"{c.name}: {c.note}" for c in facts.columns if c.used and c.note]
+    rows += [("note", text) for text in noted[:most]]
+    if len(noted) > most:
+        rows.append(("note", f"and {len(noted) - most} more columns; autoopt show tells of them"))
+    return rows + [("note", text) for text in facts.warnings]
+
+
+def _left_out(facts: TaskFacts, *, every: bool) -> Iterable[str]:
+    """A line for each column that is not learned from; one for all of a role where they are many."""
+    for role in Role:
+        if role in (Role.TARGET, Role.SPLIT, Role.TIME):
+            continue
+        columns = [c for c in facts.columns if not c.used and c.role is role]
+        told = [f"{c.name}: {re.sub('[;:] left out$', '', c.note) or c.role.value}" for c in columns]
+        if every or len(columns) < FEW_LEFT_OUT:
+            yield from told
+        else:
+            yield f"{len(columns)} {PLURALS.get(role, role.value)}: {names(c.name for c in columns)}"
 
 
 def _kind_text(facts: TaskFacts) -> str:
@@ -70,10 +90,30 @@ def budget_text(budget: Budget) -> str:
     return " or ".join(parts)
 
 
+def limits_text(limits: Iterable[Limit]) -> str:
+    """`latency_ms <= 1, size_bytes <= 5 MB`."""
+    found = []
+    for limit in limits:
+        in_bytes = MEASURE_UNITS[limit.measure] == "bytes"
+        found.append(f"{limit.measure} {limit.sense} {format_bytes(limit.bound) if in_bytes else f'{limit.bound:g}'}")
+    return ", ".join(found) or "none"
+
+
 def slots_text(slots: tuple[Slot, ...]) -> str:
-    """`2 × cpu with 1 thread each`."""
+    """`2 trials at a time, each on the cpu with 1 thread`."""
     first = slots[0]
-    return f"{len(slots)} × {first.device} with {first.threads} thread{'s' if first.threads != 1 else ''} each"
+    threads = f"{first.threads} thread{'s' if first.threads != 1 else ''}"
+    device = "the cpu" if first.device == "cpu" else f"a {first.device}"
+    if len(slots) == 1:
+        return f"1 trial at a time, on {device} with {threads}"
+    return f"{len(slots)} trials at a time, each on {device} with {threads}"
+
+
+def place(path: Path | str) -> str:
+    """A path as one would type it: relative where it lies below the current folder."""
+    absolute = Path(path).absolute()
+    here = Path.cwd()
+    return str(absolute.relative_to(here)) if absolute.is_relative_to(here) and absolute != here else str(absolute)
 
 
 def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
@@ -92,12 +132,13 @@ def print_understanding(console: Console, understanding: Understanding, *, dry_r
     """The block before a search."""
     rows = facts_rows(understanding.facts)
     rows += [
-        ("limits", ", ".join(map(str, understanding.limits)) or "none"),
-        ("objectives", ", ".join(o.measure for o in understanding.objectives)),
-        ("slots", slots_text(understanding.slots)),
+        ("optimize", ", ".join(o.measure for o in understanding.objectives)),
+        ("limits", limits_text(understanding.limits)),
         ("budget", budget_text(understanding.budget)),
+        ("slots", slots_text(understanding.slots)),
+        ("kept in", place(Home.locate(understanding.options.places.home).root)),
     ]
-    rows += [("not searched", f"{what}: {why}") for what, why in understanding.space.dropped]
+    rows += [("not tried", f"{what}: {why}") for what, why in understanding.space.dropped]
     title = f"study {understanding.study}"
     console.print(Text(title + (" (dry run: nothing is run or written)" if dry_run else ""), style="bold"))
     print_rows(console, rows)

@@ -1,6 +1,8 @@
 """`autoopt studies`, `autoopt show`, `autoopt rm`."""
 
 import json
+from datetime import datetime
+from typing import Literal
 
 import click
 
@@ -26,17 +28,24 @@ def studies(as_json: bool, debug: bool, home: str | None, storage: str | None, t
     if not rows:
         click.echo("No studies yet. Begin with: autoopt search demo:digits --time 60s")
         return 0
-    table = Table(box=None)
+    table = Table(box=None, padding=(0, 1, 0, 0))
     for heading in ("study", "data", "state", "trials", "best", "spent", "made"):
-        table.add_column(heading, header_style="dim", justify="right" if heading in ("trials", "spent") else "left")
+        right, whole = heading in ("trials", "spent"), heading not in ("study", "data", "state")
+        justify: Literal["left", "right"] = "right" if right else "left"
+        table.add_column(heading, header_style="dim", justify=justify, no_wrap=whole, overflow="fold")
     for row in rows:
         best = f"{row.metric} {number(row.best)}" if row.best is not None else "–"
         state = f"running (pid {row.owner})" if row.owner else row.state
         table.add_row(
-            row.name, row.data, state, str(row.trials), best, format_seconds(row.spent_s), row.created_at[:16]
+            row.name, row.data, state, str(row.trials), best, format_seconds(row.spent_s), local_time(row.created_at)
         )
     console_for(as_json=False).print(table)
     return 0
+
+
+def local_time(stamp: str) -> str:
+    """`2026-03-01 14:05`, in this machine's time zone, of an ISO time stamp."""
+    return f"{datetime.fromisoformat(stamp).astimezone():%Y-%m-%d %H:%M}"
 
 
 @click.command()
@@ -50,28 +59,32 @@ def show(
     from rich.text import Text
 
     from autoopt.app.study import Study
-    from autoopt.cli.results import failures_table, next_commands, print_study
-    from autoopt.cli.screen import budget_text, console_for, facts_rows, print_rows
+    from autoopt.cli.results import failures_table, next_commands, print_commands, print_study
+    from autoopt.cli.screen import budget_text, console_for, facts_rows, limits_text, print_rows
     from autoopt.cli.trials import trials_table
+    from autoopt.values import StudyState
 
     stored = Study(study, places(home, storage, tracking_uri))
     console = console_for(as_json)
     row = stored.row
     state = f"running (pid {row.owner})" if row.owner else row.state.value
     console.print(Text(f"study {row.name}: {state}{f' ({row.note})' if row.note else ''}", style="bold"))
-    limits = ", ".join(map(str, stored.context.limits)) or "none"
-    print_rows(console, [*facts_rows(stored.context.facts), ("limits", limits), ("budget", budget_text(row.budget))])
+    limits = limits_text(stored.context.limits)
+    print_rows(
+        console,
+        [*facts_rows(stored.context.facts, every=True), ("limits", limits), ("budget", budget_text(row.budget))],
+    )
     console.print()
     print_study(console, stored)
     trials = stored.trials
     console.print()
-    console.print(trials_table(trials, stored.context.facts.metric))
+    console.print(trials_table(trials, stored.context.facts.metric, width=console.width))
     failures = failures_table(trials)
     if failures is not None:
         console.print()
         console.print(failures)
-    for command in next_commands(stored, stopped=False):
-        console.print(Text(f"  {command}", style="cyan"), soft_wrap=True)
+    console.print()
+    print_commands(console, next_commands(stored, stopped=row.state is StudyState.OPEN))
     if as_json:
         click.echo(json.dumps(stored.summary(), allow_nan=False))
     return 0

@@ -5,7 +5,7 @@ Imports no heavy library.
 
 from autoopt.devices.accelerators import Accelerator, Missing
 from autoopt.devices.cgroups import Cgroups
-from autoopt.devices.doctor import describe
+from autoopt.devices.doctor import describe, describe_libraries
 from autoopt.devices.host import Machine, machine
 from autoopt.devices.libraries import LIBRARIES, Library
 from autoopt.devices.slicing import slots
@@ -18,6 +18,7 @@ __all__ = [
     "Machine",
     "Missing",
     "describe",
+    "describe_libraries",
     "machine",
     "slots",
 ]

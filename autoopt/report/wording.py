@@ -1,22 +1,33 @@
 """Measures and recipes as people read them; the page and the terminal say them alike."""
 
+import math
 from collections.abc import Mapping
 from typing import Any
 
 from autoopt.space import Recipe
+from autoopt.strategies import catalogue
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_bytes
 
 NONE = "–"
+MOST_FIELDS = 3
 
 
 def number(value: float) -> str:
-    """Four significant digits, without an exponent where one can do without."""
-    return f"{value:.4f}" if 0.001 <= abs(value) < 1000 else f"{value:.4g}"
+    """Four significant digits, scores up to one with four decimals; no exponent where one can do without."""
+    size = abs(value)
+    if 0.001 <= size <= 1:
+        return f"{value:.4f}"
+    if 1 < size < 1e7:
+        return f"{value:,.{max(0, 3 - int(math.log10(size)))}f}"
+    return f"{value:.4g}"
 
 
 def milliseconds(value: float) -> str:
-    """`0.0213 ms`."""
-    return f"{value:.3f} ms" if value >= 0.1 else f"{value:.4f} ms"
+    """Three significant digits: `0.0213 ms`, `18.2 ms`."""
+    if value >= 100:
+        return f"{value:,.0f} ms"
+    decimals = 1 if value >= 10 else 2 if value >= 1 else 3 if value >= 0.1 else 4
+    return f"{value:.{decimals}f} ms"
 
 
 def measure_cells(measures: Measures) -> tuple[str, str, str]:
@@ -31,11 +42,12 @@ def measure_cells(measures: Measures) -> tuple[str, str, str]:
 
 
 def choices_that_matter(recipe: Mapping[str, Any]) -> str:
-    """A recipe in one cell: how the data are prepared, the model's main fields, what is deployed."""
+    """A recipe in one cell: what is deployed, the first fields of the model's card, how the data are prepared."""
     parsed = Recipe(recipe)
     prepared = [f"{k} {parsed[k]}" for k in ("encode", "scale", "reduce") if parsed.get(k, "none") != "none"]
-    fields = parsed.section(str(parsed.get("model", "")))
-    own = [f"{k} {_short(v)}" for k, v in list(fields.items())[:4]]
+    prefix = f"{parsed.get('model', '')}."
+    fields = [name for name in catalogue().declarations if name.startswith(prefix) and name in parsed]
+    own = [f"{name.removeprefix(prefix)} {_short(parsed[name])}" for name in fields[:MOST_FIELDS]]
     trained = [f"{k} {parsed[k]}" for k in ("optimizer", "precision") if k in parsed]
     deployed = [str(parsed["quantize"])] if parsed.get("quantize", "none") != "none" else []
     return ", ".join([*deployed, *own, *trained, *prepared])
