@@ -93,7 +93,8 @@ def main(arguments: list[str] | None = None) -> int:
         say_error(error)
         return error.exit_code
     except (KeyboardInterrupt, click.Abort) as error:
-        say_error(f"Stopped. {error}".strip())
+        said = error.__cause__ if isinstance(error, click.Abort) else error  # click makes the one of the other
+        say_error(f"Stopped. {said or ''}".strip())
         return 130
     except BrokenPipeError:
         # The reader of our output went away (`autoopt studies | head`): no fault of anybody.

@@ -19,7 +19,7 @@ from typing import Any
 sys.path.insert(0, str(Path(__file__).resolve().parents[2] / "tests"))
 
 from support_faults import Picture, make_old, picture, violations
-from support_kills import KINDS, TRIALS_A_KILL, Commands, kill_orchestrators, kill_workers, recovered_twice
+from support_kills import KINDS, TRIALS_A_KILL, Commands, deliver, kill_orchestrators, kill_workers, recovered_twice
 
 
 def main() -> int:
@@ -99,6 +99,8 @@ def workers(root: Path, count: int, servers: int, chance: random.Random) -> dict
 
 def ending(commands: Commands, before: Picture | None, code: int, output: str) -> dict[str, Any]:
     """What must hold when a command has ended by itself."""
+    if (left := deliver(commands.home)) > 0:
+        print(f"{left} rows are still owed to MLflow")
     now = picture(commands.home)
     wrong = violations(commands.home, before, settled=True) + commands.left_behind()
     if code != 0:

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 from support_faults import make_old, picture, violations
-from support_kills import TRIALS_A_KILL, Commands, kill_orchestrators, recovered_twice
+from support_kills import TRIALS_A_KILL, Commands, deliver, kill_orchestrators, recovered_twice
 
 pytestmark = pytest.mark.slow
 
@@ -32,6 +32,7 @@ def test_a_killed_search_is_resumed_with_nothing_lost_and_nothing_twice(commands
     make_old(commands.home)
     last = commands.run(*(commands.resume() if before else commands.search(TRIALS_A_KILL)))
     assert last.process.returncode == 0, last.output
+    assert deliver(commands.home) == 0
     assert violations(commands.home, before, settled=True) == [], f"seed {seed}"
     assert commands.left_behind() == []
     now = picture(commands.home)
