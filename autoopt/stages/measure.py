@@ -59,12 +59,19 @@ class Timing:
 
 
 def time_graphs(
-    facts: TaskFacts, rows: Rows, graphs: Mapping[str, bytes], *, single_s: float, batch_s: float
+    facts: TaskFacts,
+    rows: Rows,
+    graphs: Mapping[str, bytes],
+    *,
+    single_s: float,
+    batch_s: float,
+    wait_s: float = _LOCK_WAIT_S,
 ) -> Timing:
     """Load the graphs and time them in turns with the reference: at batch 1 for `single_s`, at 256 for `batch_s`.
 
     Loading many graphs takes time of its own, which is taken off both, down to a third of them. Without graphs, the
-    reference alone. Raises StageFailure for a graph that does not load or run.
+    reference alone. `wait_s`: how long to wait for others that measure on this machine, before it is done beside them.
+    Raises StageFailure for a graph that does not load or run.
     """
     began = time.monotonic()
     try:
@@ -73,7 +80,7 @@ def time_graphs(
         batches = _calls(sessions, feeds_of(facts, rows, batch=BATCH_ROWS, most=_BATCH_FEEDS))
         reference = reference_call()
         left = max(_LEAST_SHARE, 1.0 - (time.monotonic() - began) / (single_s + batch_s))
-        with measuring_lock(wait_s=_LOCK_WAIT_S) as alone:
+        with measuring_lock(wait_s=wait_s) as alone:
             single = latency({REFERENCE: reference, **singles}, seconds=left * single_s)
             batch = latency(batches, seconds=left * batch_s) if batches else {}
     except BundleError as error:

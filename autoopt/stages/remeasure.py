@@ -10,6 +10,8 @@ from autoopt.stages.measure import REFERENCE, latency_measures, time_graphs
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import LATENCY_MS, Measurement
 
+_REFERENCE_WAIT_S = 3.0
+"""How long the reference alone, which takes a moment and serves a whole session, waits for others that measure."""
 _SINGLE_SHARE = 0.65
 """Share of the time for batch 1, whose latency is the one that limits and objectives are about."""
 
@@ -23,7 +25,12 @@ def remeasure_artifacts(snapshot: Snapshot, store: Store, job: RemeasureJob) -> 
     graphs = {key: (e.path / deploy.GRAPH).read_bytes() for key, e in entries.items() if e is not None}
     single_s = job.seconds * (_SINGLE_SHARE if graphs else 1.0)
     timing = time_graphs(
-        snapshot.facts, snapshot.part("valid"), graphs, single_s=single_s, batch_s=job.seconds - single_s
+        snapshot.facts,
+        snapshot.part("valid"),
+        graphs,
+        single_s=single_s,
+        batch_s=job.seconds - single_s,
+        wait_s=max(job.seconds, _REFERENCE_WAIT_S if not graphs else 0.0),
     )
     found: dict[str, dict[str, Any]] = {}
     for key, timed in timing.graphs.items():

@@ -132,8 +132,9 @@ class _Check:
     def _timed(self, until: float) -> Timing:
         seconds = max(min(LEAST_MEASURING_S, self._job.seconds), until - time.monotonic())
         single_s = _SINGLE_SHARE * seconds
-        batch_s = seconds - single_s
-        return time_graphs(self._facts, self._valid, self._content, single_s=single_s, batch_s=batch_s)
+        return time_graphs(
+            self._facts, self._valid, self._content, single_s=single_s, batch_s=seconds - single_s, wait_s=seconds
+        )
 
     def _scores(self, role: str, part: Part) -> NDArray[np.float32]:
         try:
