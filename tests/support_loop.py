@@ -192,6 +192,7 @@ class Sessions:
     limits: tuple[str, ...] = ()
     space: Space = field(default_factory=small_space)
     max_attempts: int = 3
+    grace_s: float = 0.0
     clock: BudgetClock = field(default_factory=lambda: SteppedClock(started=0.0, before_s=0.0, budget_s=None))
     wrap_writer: Callable[[Any], Any] = lambda writer: writer
     wrap_planner: Callable[[Planner], Planner] = lambda planner: planner
@@ -230,6 +231,7 @@ class Sessions:
                     limits=parse_limits(self.limits),
                     trials=self.trials,
                     search_until_s=until_s,
+                    grace_s=self.grace_s,
                     max_attempts=self.max_attempts,
                 ),
                 ledger=ledger,

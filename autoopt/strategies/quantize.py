@@ -45,10 +45,11 @@ class Quantize(Strategy):
     * dynamic_int8 (networks): int8 weights; the range of each product's input is taken anew from each batch.
     * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows.
 
-    Weights take a quarter of the bytes. At batch 1, networks of 512 units get twice as fast, those of 256 stay as they
-    are, and those of 128 and less get slower, as the conversions cost more than the products save: measure. Scores,
-    skips and embeddings stay float (Jacob et al. 2018). On processors without VNNI, sums of uint8 x int8 may saturate:
-    the export's parity check tells.
+    Weights take a quarter of the bytes. At batch 1, networks of 512 units get two to four times as fast, those of 256
+    stay as they are, and those of 128 and less get slower, as the conversions cost more than the products save; at
+    batch 256 all gain, the wide ones three times and more (scripts/bench/twin.py): measure. Scores, skips and
+    embeddings stay float (Jacob et al. 2018). On processors without VNNI, sums of uint8 x int8 may saturate: the
+    export's parity check tells.
     calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by.
     """
 
