@@ -73,7 +73,7 @@ class PlainLines:
     def trial_ended(self, trial: TrialRow) -> None:
         """One line, the best so far marked."""
         is_best = self._tally.add(trial)
-        self._print(self._tally.line(trial) + ("  best so far" if is_best else ""))
+        self._print(self._tally.line(trial) + ("  best" if is_best else ""))
 
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
         """Not shown."""
@@ -130,7 +130,7 @@ class LiveBlock:
         """Scrolls by above the block."""
         is_best = self._tally.add(trial)
         style = {TrialState.COMPLETE: "bold" if is_best else "", TrialState.FAILED: "red"}.get(trial.state, "dim")
-        self._live.console.print(Text(self._tally.line(trial) + ("  best so far" if is_best else ""), style=style))
+        self._live.console.print(Text(self._tally.line(trial) + ("  best" if is_best else ""), style=style))
 
     def slots_changed(self, slots: tuple[SlotView, ...]) -> None:
         """Redrawn by the live block's own timer."""

@@ -86,10 +86,10 @@ def print_study(console: Console, study: Study) -> None:
     if front:
         baseline = manifest["baseline"]["valid"] if manifest else None
         console.print(front_table(front, study.context.facts.metric, baseline))
-    if manifest:
         console.print()
+    if manifest:
         print_exported(console, manifest)
-    console.print()
+        console.print()
     console.print(Text(counts_line(study)))
 
 

@@ -13,7 +13,7 @@ from autoopt.app.understanding import Understanding
 from autoopt.files import Home
 from autoopt.space import Space
 from autoopt.task.facts import Role, TaskFacts
-from autoopt.values import MEASURE_UNITS, Budget, Limit, Slot, format_bytes, format_seconds
+from autoopt.values import MEASURE_UNITS, Budget, Limit, Slot, StudyState, format_bytes, format_seconds
 
 MAX_NAMES = 8
 FEW_LEFT_OUT = 3
@@ -164,12 +164,13 @@ def print_resuming(console: Console, study: Study, more: Budget) -> Budget:
     """The block before a resume; returns the budget as it will be."""
     row, totals = study.row, study.totals
     budget = row.budget.extended(more, spent_s=row.spent_s, counted=totals.counted)
-    console.print(Text(f"study {row.name} goes on", style="bold"))
-    print_rows(
-        console,
-        [
-            ("so far", f"{totals.counted} trials in {format_seconds(row.spent_s)}, {row.state.value}"),
-            ("budget", budget_text(budget)),
-        ],
-    )
+    over = row.state is not StudyState.OPEN and more == Budget()
+    head = "has spent its budget: it is exported again" if over else "goes on"
+    console.print(Text(f"study {row.name} {head}", style="bold"))
+    rows = [("so far", f"{totals.counted} trials in {format_seconds(row.spent_s)}, {row.state.value}")]
+    if over:
+        rows.append(("to go on", f"autoopt resume {row.name} --time 2m, or --trials 10"))
+    else:
+        rows.append(("budget", budget_text(budget)))
+    print_rows(console, rows)
     return budget

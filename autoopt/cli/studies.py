@@ -67,8 +67,9 @@ def show(
     stored = Study(study, places(home, storage, tracking_uri))
     console = console_for(as_json)
     row = stored.row
-    state = f"running (pid {row.owner})" if row.owner else row.state.value
-    console.print(Text(f"study {row.name}: {state}{f' ({row.note})' if row.note else ''}", style="bold"))
+    note = "not finished; resume goes on" if row.state is StudyState.OPEN else row.note
+    state = f"running (pid {row.owner})" if row.owner else f"{row.state.value}{f' ({note})' if note else ''}"
+    console.print(Text(f"study {row.name}: {state}", style="bold"))
     limits = limits_text(stored.context.limits)
     print_rows(
         console,
@@ -84,7 +85,8 @@ def show(
         console.print()
         console.print(failures)
     console.print()
-    print_commands(console, next_commands(stored, stopped=row.state is StudyState.OPEN))
+    commands = next_commands(stored, stopped=row.state is StudyState.OPEN)
+    print_commands(console, [(typed, what) for typed, what in commands if not typed.startswith("autoopt show")])
     if as_json:
         click.echo(json.dumps(stored.summary(), allow_nan=False))
     return 0
