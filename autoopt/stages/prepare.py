@@ -74,9 +74,12 @@ def load_graph(entry: StoreEntry) -> onnx.ModelProto:
 
 
 def load_features(entry: StoreEntry, part: str) -> Features:
-    """Features of 'train' or 'valid', memory-mapped and read-only."""
-    numbers = np.load(entry.path / f"{part}_numbers.npy", mmap_mode="r", allow_pickle=False)
-    codes = np.load(entry.path / f"{part}_codes.npy", mmap_mode="r", allow_pickle=False)
+    """Features of 'train' or 'valid', memory-mapped; what is written into them stays in this process.
+
+    Not read-only: scikit-learn's trees refuse read-only arrays, and only where values are missing.
+    """
+    numbers = np.load(entry.path / f"{part}_numbers.npy", mmap_mode="c", allow_pickle=False)
+    codes = np.load(entry.path / f"{part}_codes.npy", mmap_mode="c", allow_pickle=False)
     return Features(numbers=np.asarray(numbers), codes=np.asarray(codes), cardinalities=load_info(entry).cardinalities)
 
 

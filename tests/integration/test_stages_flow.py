@@ -123,6 +123,13 @@ def test_a_deployed_file_is_found_after_what_it_was_made_from_was_collected(fres
     assert again.artifact_sha256 == first.artifact_sha256
 
 
+@pytest.mark.parametrize("model", ["decision_tree", "random_forest", "extra_trees", "lightgbm"])
+def test_models_learn_from_stored_features_with_gaps(mixed: Place, model: str) -> None:
+    result = mixed.evaluate(recipe_of(model, impute="native"))
+    assert result.artifact_key
+    assert result.measures["quality"].value > 0.5
+
+
 @pytest.mark.parametrize(
     "stage, file", [("deploy", "model.onnx"), ("train", "valid_scores.npy"), ("deploy", "entry.json")]
 )
