@@ -130,7 +130,9 @@ def run_session(
         stopped, exported = _search_and_export(parts, stack.enter_context(make_planner(ledger, context)), output)
         _say_goodbye(context, ledger, writer, stopped)
         observer.phase("telling MLflow")
-        parts.outbox.drain(writer, until_s=_drain_seconds(parts.clock))
+        left = parts.outbox.drain(writer, until_s=_drain_seconds(parts.clock, stopped))
+        if left:
+            observer.phase(f"{left} entries could not be told to MLflow yet: the next session or autoopt ui sends them")
         parts.clock.book(writer, now=True)
         _collect(context, ledger)
         return SessionResult(context=context, stopped=stopped, exported=exported)
@@ -155,9 +157,9 @@ def _export_seconds(clock: BudgetClock) -> float:
     return 3.0 if clock.left_s == float("inf") else max(1.0, min(clock.left_s - 4.0, 40.0))
 
 
-def _drain_seconds(clock: BudgetClock) -> float:
-    """How long to wait for the tracking side: almost to the budget's end, and at most 10 s."""
-    return min(10.0, max(1.0, clock.left_s - 1.0))
+def _drain_seconds(clock: BudgetClock, stopped: StopReason) -> float:
+    """How long to wait for the tracking side: almost to the budget's end, at most 10 s, and hardly after Ctrl-C."""
+    return 2.0 if stopped is StopReason.USER else min(10.0, max(1.0, clock.left_s - 1.0))
 
 
 def _open_study(context: StudyContext, writer: StudyWriter) -> None:
