@@ -9,6 +9,9 @@ from autoopt.app.options import Places, trials_problems
 from autoopt.bundle import check_target
 from autoopt.errors import OptionError, Problem
 from autoopt.files import Home
+from autoopt.space import Space
+from autoopt.space.domains import Choice, Value
+from autoopt.strategies import misfit, models
 from autoopt.task.facts import TaskFacts
 from autoopt.values import QUALITY, Limit
 
@@ -97,5 +100,25 @@ def check_quality_limits(limits: Iterable[Limit], facts: TaskFacts) -> None:
         elif limit.excess(best) > 0:
             what = f"--limit '{limit}' can never hold: the best possible {facts.metric} is {best:g}."
             problems.append(Problem(what=what, mend="Give a bound that a model can reach."))
+    if problems:
+        raise OptionError(problems)
+
+
+def _choices(space: Space, name: str) -> set[Value]:
+    domains = [d.domain for d in space.dimensions if d.name == name]
+    return {value for domain in domains if isinstance(domain, Choice) for value in domain.values}
+
+
+def check_pins(pins: Iterable[str], space: Space) -> None:
+    """Pinned choices that no model left in the space can go with: every trial would fail. Raises OptionError."""
+    known = models()
+    left = [known[str(value)] for value in _choices(space, "model")]
+    problems = []
+    for name in dict.fromkeys(text.partition("=")[0].strip() for text in pins):
+        values = _choices(space, name)
+        reasons = [misfit(model, name, value) for model in left for value in values if len(values) == 1]
+        if reasons and all(reasons):
+            what = f"--set {name}={values.pop()} does not go with the others: {'; '.join(filter(None, reasons))}."
+            problems.append(Problem(what=what, mend="Leave one of them out."))
     if problems:
         raise OptionError(problems)

@@ -4,12 +4,12 @@ All that is wrong, with the options, the data and the space, is collected and ra
 """
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoopt.app.checks import check_places, check_quality_limits, output_problems
+from autoopt.app.checks import check_pins, check_places, check_quality_limits, output_problems
 from autoopt.app.collector import Collector
 from autoopt.app.options import DEFAULT_TIME_S, Places, SearchOptions
 from autoopt.devices import Machine, machine, slots
@@ -85,7 +85,7 @@ def understand(options: SearchOptions) -> Understanding:
     task = gather.attempt(lambda: prepare_task(options.data, _task_options(options)))
     space = None
     if task is not None and request is not None:
-        space = _narrowed(request, task.facts, gather)
+        space = _narrowed(request, task.facts, options.pins, gather)
     gather.raise_all()
     if task is None or request is None or space is None:
         raise RuntimeError("a step failed without saying why")
@@ -121,11 +121,14 @@ def _read_request(options: SearchOptions, gather: Collector, found: Machine) -> 
     return _Request(taken=taken, limits=limits, slots=found_slots, space=space, recipe=recipe)
 
 
-def _narrowed(request: _Request, facts: TaskFacts, gather: Collector) -> Space | None:
+def _narrowed(request: _Request, facts: TaskFacts, pins: Sequence[str], gather: Collector) -> Space | None:
     """What of the space applies to these data on this machine; limits are held against the metric on the way."""
     gather.attempt(lambda: check_quality_limits(request.limits, facts))
     wanted = space_of(request.recipe) if request.recipe else request.space
-    return gather.attempt(lambda: restrict(wanted, applies_reason(facts, request.slots[0])))
+    narrowed = gather.attempt(lambda: restrict(wanted, applies_reason(facts, request.slots[0])))
+    if narrowed is not None:
+        gather.attempt(lambda: check_pins(pins, narrowed))
+    return narrowed
 
 
 def _task_options(options: SearchOptions) -> TaskOptions:

@@ -25,7 +25,9 @@ def report(
 
 @click.command()
 @click.argument("study")
-@click.option("--pick", default="best", show_default=True, help="best, fastest, smallest, or a trial's number.")
+@click.option(
+    "--pick", metavar="PICK", default="best", help="best, fastest, smallest, or a trial's number. Default: best"
+)
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Where the bundle goes.")
 @place_options
 def export(
@@ -53,7 +55,12 @@ def export(
 @click.argument("bundle")
 @click.argument("data")
 @click.option("-o", "--output", metavar="FILE", help="A .csv or .parquet file; default: CSV on stdout.")
-@click.option("--artifact", type=click.Choice(["chosen", "float", "quantized"]), default="chosen", show_default=True)
+@click.option(
+    "--artifact",
+    type=click.Choice(["chosen", "float", "quantized"]),
+    default="chosen",
+    help="Which graph predicts. Default: chosen, the one that the export settled on.",
+)
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def predict(bundle: str, data: str, output: str | None, artifact: str, debug: bool) -> int:
     """Predict the rows of DATA with BUNDLE: columns prediction, and probability_<class> for classifiers."""

@@ -81,16 +81,12 @@ def pin(space: Space, assignments: Mapping[str, str] | Iterable[str], catalogue:
     if problems:
         raise OptionError(problems)
     narrowed = space
-    for name, value in pins.items():
+    for name, value in sorted(pins.items(), key=lambda pin: list(catalogue.declarations).index(pin[0])):
         narrowed = _pin_one(narrowed, catalogue.declarations[name], value)
     for name, value in pins.items():
         own = [d for d in narrowed.dimensions if d.name == name]
         if not own:
             problems.append(_never(name, value, space, catalogue.declarations[name]))
-        elif lost := _lost_variants(name, value, space, narrowed):
-            needs = " or ".join(dict.fromkeys(condition_text(d.when) for d in lost))
-            what = f"--set {name}={value} can never hold with the others: in this space it goes with {needs}."
-            problems.append(Problem(what=what, mend="Leave one of them out."))
     if problems:
         raise OptionError(problems)
     return replace(narrowed, portfolio=_adapted(space, narrowed, pins, catalogue))
@@ -156,12 +152,6 @@ def _exclude(
         if left:
             changed.append(replace(dimension, domain=Choice(values=left)))
     return changed, [f"{name}={v}" for v in values]
-
-
-def _lost_variants(name: str, value: Value, space: Space, narrowed: Space) -> list[Dimension]:
-    """Where the space offers the value under conditions, and the other pins leave none of them: those variants."""
-    offers = [d for d in space.dimensions if d.name == name and d.domain.contains(value)]
-    return [] if any(satisfiable(dict(d.when), narrowed.dimensions) for d in offers) else offers
 
 
 def _never(name: str, value: Value, space: Space, declaration: Declaration) -> Problem:

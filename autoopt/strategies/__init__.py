@@ -16,6 +16,7 @@ from autoopt.strategies.batch_size import BatchSize
 from autoopt.strategies.decision_tree import DecisionTree
 from autoopt.strategies.encode import Encode
 from autoopt.strategies.extra_trees import ExtraTrees
+from autoopt.strategies.fit import misfit
 from autoopt.strategies.impute import Impute
 from autoopt.strategies.lightgbm import LightGBM
 from autoopt.strategies.linear import Linear
@@ -56,6 +57,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "applies_reason",
     "artifacts",
     "catalogue",
+    "misfit",
     "models",
     "twin_values",
 ]

@@ -87,7 +87,6 @@ def test_a_portfolio_that_contradicts_leaves_the_default_recipe() -> None:
         (["model=net", "model=line"], ("model was set to net already",)),
         (["model=net", "forest.depth=3"], ("--set forest.depth=3 can never hold", "model is forest")),
         (["rule=adam", "rule.momentum=0.9"], ("--set rule.momentum=0.9 can never hold", "rule is sgd")),
-        (["fill=native", "model=net"], ("can never hold",)),
         (["model=x", "fill=y", "z=1"], ("'x'", "'y'", "'z'")),
     ],
 )
@@ -144,3 +143,10 @@ def test_what_hangs_on_a_dropped_model_is_not_asked_about() -> None:
     space = restrict(small_space(), reason)
     assert "rule" not in {d.name for d in space.dimensions}
     assert space.dropped == (("model=net", "no"),)
+
+
+def test_the_order_of_pins_does_not_matter() -> None:
+    one, other = (
+        pin(small_space(), pins, CATALOGUE) for pins in (["fill=native", "model=net"], ["model=net", "fill=native"])
+    )
+    assert one == other
