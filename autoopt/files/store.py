@@ -48,18 +48,19 @@ class Store:
         try:
             manifest = json.loads((folder / MANIFEST).read_text())
             files: dict[str, str] = manifest["files"]
+            size_bytes = int(manifest["size_bytes"])
             if verify and any(sha256_file(folder / name) != digest for name, digest in files.items()):
                 raise ValueError("hash differs")
         except FileNotFoundError:
             if folder.exists():
                 self._drop(folder)
             return None
-        except (ValueError, KeyError, OSError):
+        except (ValueError, KeyError, TypeError, AttributeError, OSError):  # JSON of any shape, or none
             self._drop(folder)
             return None
         with contextlib.suppress(OSError):
             os.utime(folder / MANIFEST)  # last use, for `collect`
-        return StoreEntry(stage=stage, key=key, path=folder, size_bytes=manifest["size_bytes"], sha256=files)
+        return StoreEntry(stage=stage, key=key, path=folder, size_bytes=size_bytes, sha256=files)
 
     @contextlib.contextmanager
     def make(self, stage: str, key: str) -> Iterator[Path]:
@@ -73,7 +74,7 @@ class Store:
     def entries(self) -> Iterator[tuple[str, str, int, float]]:
         """(stage, key, bytes, time of last use) of every entry."""
         for manifest in self.root.glob(f"*/*/{MANIFEST}"):
-            with contextlib.suppress(OSError, ValueError, KeyError):
+            with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
                 used = manifest.stat().st_mtime
                 size = int(json.loads(manifest.read_text())["size_bytes"])
                 yield manifest.parent.parent.name, manifest.parent.name, size, used
