@@ -1,6 +1,8 @@
 """What is shown before a search: what was understood, and what would be searched."""
 
+import io
 import re
+import sys
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +30,9 @@ PLURALS = {
 
 def console_for(as_json: bool) -> Console:
     """Everything readable goes to stderr when stdout is for JSON. Files and pipes have no width: give them some."""
+    stream = sys.stderr if as_json else sys.stdout
+    if isinstance(stream, io.TextIOWrapper):
+        stream.reconfigure(errors="replace")  # a terminal that has no such character shows a ? in its place
     console = Console(stderr=as_json, highlight=False, soft_wrap=False)
     return console if console.is_terminal else Console(stderr=as_json, highlight=False, width=PIPE_WIDTH)
 

@@ -195,6 +195,12 @@ def test_a_live_block_on_a_terminal_and_ctrl_c_says_how_to_go_on(tmp_path: Path)
     assert study.totals.complete >= 1
 
 
+def test_a_terminal_without_our_characters_shows_others(searched: Searched, tmp_path: Path) -> None:
+    ran = run_process("show", "tree", "--home", str(searched.home), folder=tmp_path, PYTHONIOENCODING="ascii")
+    assert ran.code == 0, ran.err
+    assert "decision_tree" in ran.out
+
+
 def test_debug_shows_where(tmp_path: Path) -> None:
     ran = run_process("search", "nowhere.csv", "--target", "y", "--debug", folder=tmp_path)
     assert ran.code == 2

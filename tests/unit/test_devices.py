@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from autoopt.devices import Accelerator, Cgroups, Machine, describe, machine, slots
+from autoopt.devices import Accelerator, Cgroups, Machine, describe, describe_libraries, machine, slots
 from autoopt.devices.accelerators import find_accelerators, parse_nvidia_smi, torch_build, visible
 from autoopt.devices.host import cpu_features, read_cpuinfo, usable_cores
 from autoopt.devices.libraries import LIBRARIES, Library
@@ -251,26 +251,29 @@ def test_rows_for_the_doctor() -> None:
     rows = dict(describe(make_machine(8, (gpu,))))
     assert rows["cpu"] == "8 usable core(s), A CPU (vnni)"
     assert rows["cuda:0"] == "G, 80 GB (fp16)"
-    assert rows["numpy"][0].isdigit()
-    assert set(rows) >= {library.distribution for library in LIBRARIES}
+    versions = dict(describe_libraries())["libraries"]
+    assert all(f"{x.distribution} {x.version}" in versions for x in LIBRARIES if x.version is not None)
     assert dict(describe(make_machine()))["accelerator"] == "none: trials run on the CPU"
 
 
-def test_a_missing_library_is_told_with_its_install_line(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_missing_library_is_told_with_its_install_line() -> None:
     absent = (
         Library(distribution="no-such-thing", install="pip install no-such-thing"),
         Library(distribution="nor-this", install="pip install 'autoopt[nor]'", purpose="nothing", optional=True),
     )
-    monkeypatch.setattr("autoopt.devices.doctor.LIBRARIES", absent)
-    rows = dict(describe(make_machine()))
-    assert rows["no-such-thing"] == "MISSING; install: pip install no-such-thing"
-    assert rows["nor-this"] == "not installed (optional: nothing); install: pip install 'autoopt[nor]'"
+    assert describe_libraries(absent) == [
+        ("libraries", "none"),
+        ("missing", "no-such-thing, which autoopt needs: pip install no-such-thing"),
+        ("optional", "nor-this for nothing: pip install 'autoopt[nor]'"),
+    ]
+    there = (Library(distribution="numpy", install="pip install numpy"),)
+    assert describe_libraries(there)[-1] == ("missing", "nothing")
 
 
 def test_nothing_heavy_is_imported() -> None:
     code = """
 import sys
-from autoopt.devices import describe, machine, slots
+from autoopt.devices import describe, describe_libraries, machine, slots
 slots(machine()), describe(machine())
 print(sorted({"torch", "numpy", "sklearn", "pandas", "optuna", "mlflow", "sqlalchemy"} & set(sys.modules)))
 """
