@@ -1,10 +1,10 @@
 """autoopt: one search over models, training tricks and deployment.
 
-    import autoopt
+import autoopt
 
-    study = autoopt.search("adult.csv", target="income", time="60s", limits=["latency_ms<=1"])
-    study.best, study.front
-    autoopt.load_bundle(study.bundle).predict(frame)
+study = autoopt.search("adult.csv", target="income", time="60s", limits=["latency_ms<=1"])
+study.best, study.front
+autoopt.load_bundle(study.bundle).predict(frame)
 """
 
 import importlib
