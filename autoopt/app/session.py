@@ -154,7 +154,7 @@ def _search_and_export(parts: _Parts, planner: Planner, output: str | None) -> t
 
 def _export_seconds(clock: BudgetClock) -> float:
     """How long measuring at the end may take: what the budget leaves, less the writing and the tracking."""
-    return 3.0 if clock.left_s == float("inf") else max(1.0, min(clock.left_s - 4.0, 40.0))
+    return 3.0 if clock.left_s == float("inf") else max(1.0, min(clock.left_s - 3.0, 40.0))
 
 
 def _drain_seconds(clock: BudgetClock, stopped: StopReason) -> float:
