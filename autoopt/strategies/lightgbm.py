@@ -1,17 +1,19 @@
 """Gradient boosting by LightGBM."""
 
 from dataclasses import dataclass, field, replace
+from functools import reduce
 from typing import Any, ClassVar, Final, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
+from autoopt.files import derived_seed
 from autoopt.strategies.base import Stage, real, whole
 from autoopt.strategies.lightgbm_text import trees_from_text
 from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
 from autoopt.strategies.plain_features import check_plain, report_quality
-from autoopt.strategies.tree_arrays import Floats
+from autoopt.strategies.tree_arrays import Floats, TreeArrays
 from autoopt.strategies.trees import Link, TreesArtifact
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
@@ -35,6 +37,8 @@ class LightGBM(Model):
     classes x num_leaves (about 20 bytes a leaf), latency with rounds x classes.
     Missing values: taken as they are (a direction for NaN is learned at each split).
     A value target is fitted in units of its standard deviation about its mean; `mae` is fitted as such.
+    Several boosters average out the luck of a single one's row and feature samples: a little better, as many times
+    larger and slower; they need a bagging_fraction or feature_fraction below 1 to differ.
     Reference: Ke et al., LightGBM, NeurIPS 2017; https://lightgbm.readthedocs.io/en/latest/Parameters.html
     """
 
@@ -53,6 +57,7 @@ class LightGBM(Model):
     lambda_l2: float = real(0.0, low=0.0, high=100.0, help="L2 penalty on leaf values")
     max_bin: int = whole(255, low=15, high=1023, log=True, help="bins of a feature's histogram at most")
     patience_rounds: int = whole(30, low=1, high=1000, log=True, help="rounds without a better valid before it stops")
+    boosters: int = whole(1, low=1, high=16, help="models grown from different seeds, their margins averaged")
 
     def train(self, data: TrainingData, context: TrainingContext) -> Trained:
         """Boost until valid gets no better. Raises StageFailure for features or targets that it cannot take."""
@@ -64,23 +69,26 @@ class LightGBM(Model):
         numbers, valid_numbers = (np.ascontiguousarray(f.numbers) for f in (data.train, data.valid))
         train_set = lightgbm.Dataset(numbers, scale.shrunk(data.train_target), params=params)
         valid_set = train_set.create_valid(valid_numbers, scale.shrunk(data.valid_target))
-        watch = _Watch(data=data, context=context, scale=scale)
         context.report(0, {})
-        try:
-            booster = lightgbm.train(
-                params,
-                train_set,
-                num_boost_round=self.n_trees,
-                valid_sets=[valid_set],
-                feval=watch.look,
-                callbacks=[
-                    lightgbm.early_stopping(self.patience_rounds, first_metric_only=True, verbose=False),
-                    watch.after_round,
-                ],
-            )
-        except lightgbm.basic.LightGBMError as error:
-            raise StageFailure(FailureReason.ERROR, f"LightGBM refuses: {error}") from error
-        return self._trained(booster, data, scale)
+        grown = []
+        for index in range(self.boosters):
+            watch = _Watch(data=data, context=context, scale=scale, rounds_before=index * self.n_trees)
+            try:
+                booster = lightgbm.train(
+                    {**params, "seed": derived_seed(context.seed, index) if index else context.seed},
+                    train_set,
+                    num_boost_round=self.n_trees,
+                    valid_sets=[valid_set],
+                    feval=watch.look,
+                    callbacks=[
+                        lightgbm.early_stopping(self.patience_rounds, first_metric_only=True, verbose=False),
+                        watch.after_round,
+                    ],
+                )
+            except lightgbm.basic.LightGBMError as error:
+                raise StageFailure(FailureReason.ERROR, f"LightGBM refuses: {error}") from error
+            grown.append(booster)
+        return self._trained(grown, data, scale)
 
     def _params(self, data: TrainingData, context: TrainingContext) -> dict[str, Any]:
         kind = data.facts.kind
@@ -103,23 +111,27 @@ class LightGBM(Model):
             "lambda_l2": self.lambda_l2,
             "max_bin": self.max_bin,
             "num_threads": context.slot.threads,
-            "seed": context.seed,
             "deterministic": True,
             "force_col_wise": True,
             "verbosity": -1,
         }
 
-    def _trained(self, booster: Any, data: TrainingData, scale: "_Scale") -> Trained:
-        rounds = booster.best_iteration if booster.best_iteration > 0 else -1
-        scores = booster.predict(data.valid.numbers, num_iteration=rounds)
-        text = booster.model_to_string(num_iteration=rounds)
-        kind = data.facts.kind
-        artifact = _artifact(text, data, scale)
+    def _trained(self, boosters: list[Any], data: TrainingData, scale: "_Scale") -> Trained:
+        rounds = [b.best_iteration if b.best_iteration > 0 else -1 for b in boosters]
+        several = len(boosters) > 1
+        scores = [
+            b.predict(data.valid.numbers, num_iteration=n, raw_score=several)
+            for b, n in zip(boosters, rounds, strict=True)
+        ]
+        averaged = _linked(data.facts.kind, np.mean(scores, axis=0)) if several else scores[0]
+        texts = [b.model_to_string(num_iteration=n) for b, n in zip(boosters, rounds, strict=True)]
+        artifact = _artifact(texts, data, scale)
         used = len(artifact.arrays.tree_output) // artifact.outputs
+        most = self.n_trees * self.boosters
         return Trained(
             artifact=artifact,
-            valid_scores=_columns(kind, scale, scores),
-            notes=(f"valid was best after {used} rounds of at most {self.n_trees}",) if used < self.n_trees else (),
+            valid_scores=_columns(data.facts.kind, scale, averaged),
+            notes=(f"valid was best after {used} rounds of at most {most}",) if used < most else (),
         )
 
 
@@ -151,6 +163,7 @@ class _Watch:
     data: TrainingData
     context: TrainingContext
     scale: _Scale
+    rounds_before: int  # of the boosters that are done
     seen: Floats = field(default_factory=lambda: np.zeros(0))
 
     def look(self, scores: Floats, valid_set: Any) -> list[Any]:
@@ -162,7 +175,8 @@ class _Watch:
         """LightGBM's hook after a round."""
         done = env.iteration + 1
         if done % _REPORT_EVERY == 0 or done == env.end_iteration:
-            report_quality(self.context.report, done, self.data, _columns(self.data.facts.kind, self.scale, self.seen))
+            scores = _columns(self.data.facts.kind, self.scale, self.seen)
+            report_quality(self.context.report, self.rounds_before + done, self.data, scores)
 
 
 def _columns(kind: Kind, scale: _Scale, scores: NDArray[Any]) -> Floats:
@@ -173,12 +187,25 @@ def _columns(kind: Kind, scale: _Scale, scores: NDArray[Any]) -> Floats:
     return values if kind is Kind.MULTICLASS else scale.restored(values)[:, None]
 
 
-def _artifact(text: str, data: TrainingData, scale: _Scale) -> TreesArtifact:
+def _linked(kind: Kind, margins: Floats) -> Floats:
+    """What LightGBM predicts from margins (rows,) or (rows, classes): probabilities, or the values themselves."""
+    if kind is Kind.REGRESSION:
+        return margins
+    if kind is Kind.BINARY:
+        return 0.5 * (1.0 + np.tanh(0.5 * margins))  # the logistic function, without overflow
+    powers = np.exp(margins - margins.max(axis=1, keepdims=True))
+    shares: Floats = powers / powers.sum(axis=1, keepdims=True)
+    return shares
+
+
+def _artifact(texts: list[str], data: TrainingData, scale: _Scale) -> TreesArtifact:
     kind = data.facts.kind
     outputs = len(data.facts.classes) if kind is Kind.MULTICLASS else 1
-    arrays = trees_from_text(text, outputs=outputs)
-    arrays = replace(arrays, leaf_values=arrays.leaf_values * scale.unit)
-    shrunk = kind is Kind.REGRESSION
+    arrays = reduce(TreeArrays.followed_by, (trees_from_text(text, outputs=outputs) for text in texts))
+    arrays = replace(arrays, leaf_values=arrays.leaf_values * (scale.unit / len(texts)))
+    notes = [f"value = {scale.centre!r} + {scale.unit!r} * what model.txt predicts"] if kind is Kind.REGRESSION else []
+    if len(texts) > 1:
+        notes.append(f"model.txt holds {len(texts)} models, one after another; their margins are averaged")
     return TreesArtifact(
         arrays=arrays,
         features=data.train.numbers.shape[1],
@@ -186,6 +213,6 @@ def _artifact(text: str, data: TrainingData, scale: _Scale) -> TreesArtifact:
         average=False,
         link=_LINKS[kind],
         base=np.full(outputs, scale.centre),
-        text=text,
-        text_notes=f"value = {scale.centre!r} + {scale.unit!r} * what model.txt predicts" if shrunk else "",
+        text="\n".join(texts),
+        text_notes="; ".join(notes),
     )

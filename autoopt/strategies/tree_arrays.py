@@ -82,6 +82,25 @@ class TreeArrays:
             tree_output=self.tree_output[first:last],
         )
 
+    def followed_by(self, other: "TreeArrays") -> "TreeArrays":
+        """These trees, then the other's: their outputs add up."""
+
+        def moved(child: NDArray[np.int32]) -> NDArray[np.int32]:
+            return np.where(child >= 0, child + self.splits, child - self.leaves).astype(np.int32)
+
+        return TreeArrays(
+            feature=np.concatenate([self.feature, other.feature]),
+            threshold=np.concatenate([self.threshold, other.threshold]),
+            left=np.concatenate([self.left, moved(other.left)]),
+            right=np.concatenate([self.right, moved(other.right)]),
+            missing_left=np.concatenate([self.missing_left, other.missing_left]),
+            leaf_values=np.concatenate([self.leaf_values, other.leaf_values]),
+            leaf_weights=np.concatenate([self.leaf_weights, other.leaf_weights]),
+            split_starts=np.concatenate([self.split_starts, other.split_starts[1:] + self.splits]),
+            leaf_starts=np.concatenate([self.leaf_starts, other.leaf_starts[1:] + self.leaves]),
+            tree_output=np.concatenate([self.tree_output, other.tree_output]),
+        )
+
     def route(self, numbers: NDArray[Any]) -> Ints:
         """(rows, trees): the leaf that each row reaches, by comparison in float64: the yardstick for the graphs."""
         rows = np.arange(len(numbers))

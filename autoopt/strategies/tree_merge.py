@@ -31,7 +31,7 @@ def merge(arrays: TreeArrays, leaf_class: Ints) -> MergedTrees:
     del classes
     threshold = arrays.thresholds_float32() + np.float32(0.0)  # -0.0 and 0.0 split alike
     left, right = (_with_leaves(child, leaf_new) for child in (arrays.left, arrays.right))
-    tree = _tree_of(arrays)
+    tree = arrays.split_tree()
     stands_for = np.arange(arrays.splits)  # what each split is replaced by: itself, an equal one, or ~leaf
     for level in _by_height(arrays):
         a, b = (_resolved(child[level], stands_for) for child in (left, right))
@@ -70,19 +70,6 @@ def _by_height(arrays: TreeArrays) -> list[Ints]:
     order = np.argsort(height[:-1], kind="stable")
     cuts = np.flatnonzero(np.diff(height[order])) + 1
     return [part for part in np.split(order, cuts) if len(part)]
-
-
-def _tree_of(arrays: TreeArrays) -> Ints:
-    """(splits,): the tree that each split belongs to."""
-    tree = np.zeros(arrays.splits, dtype=np.int64)
-    grows = arrays.roots >= 0
-    level, owner = arrays.roots[grows].astype(np.int64), np.flatnonzero(grows)
-    while len(level):
-        tree[level] = owner
-        children = np.concatenate([arrays.left[level], arrays.right[level]]).astype(np.int64)
-        owner = np.concatenate([owner, owner])[children >= 0]
-        level = children[children >= 0]
-    return tree
 
 
 def _first_equal(
