@@ -20,7 +20,10 @@ from autoopt.task.targets import Target, label_texts
 from autoopt.task.wording import count, counted_rows, listed, quoted
 
 PARTS = ("train", "valid", "test")
-SHARES = (0.64, 0.16, 0.20)
+TEST_SHARE = 0.20
+VALID_SHARE, VALID_SHARE_OF_MANY = 0.16, 0.10
+MANY_ROWS = 5000
+"""From here on a tenth of the rows tells candidates apart well enough, and the rest is better learned from."""
 _ALIASES = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
 Parts = NDArray[np.int8]
 _WORD = np.uint64
@@ -55,15 +58,21 @@ def row_hashes(columns: Sequence[Column], rows: int, seed: int) -> NDArray[np.ui
     return _mixed(total ^ np.uint64(_text_word(f"seed {seed}")))
 
 
-def cut(keys: NDArray[np.generic]) -> Parts:
-    """Parts of rows in the order of their keys, at the shares; rows of equal keys stay together.
+def shares(rows: int) -> tuple[float, float, float]:
+    """Of so many rows in all: how much is for train, valid and test."""
+    valid = VALID_SHARE if rows < MANY_ROWS else VALID_SHARE_OF_MANY
+    return 1.0 - valid - TEST_SHARE, valid, TEST_SHARE
+
+
+def cut(keys: NDArray[np.generic], of_rows: int) -> Parts:
+    """Parts of rows in the order of their keys, at the shares of `of_rows`; rows of equal keys stay together.
 
     A group of equal keys goes where its middle lies. With three different keys or more, no part is empty.
     """
     different, group = np.unique(keys, return_inverse=True)
     sizes = np.bincount(group)
     middle = (np.cumsum(sizes) - sizes / 2) / len(keys)
-    part = np.searchsorted(np.cumsum(SHARES)[:2], middle, side="right").astype(np.int8)
+    part = np.searchsorted(np.cumsum(shares(of_rows))[:2], middle, side="right").astype(np.int8)
     part[0] = 0
     if len(different) >= 3:
         part[-1] = 2
@@ -78,12 +87,12 @@ def cut(keys: NDArray[np.generic]) -> Parts:
 def by_hash(hashes: NDArray[np.uint64], target: Target) -> Parts:
     """Parts by hash, within each class."""
     if not target.kind.classifies:
-        return cut(hashes)
+        return cut(hashes, len(hashes))
     parts = np.zeros(len(hashes), dtype=np.int8)
     for k in range(len(target.classes)):
         members = np.flatnonzero(target.values == k)
         if len(members):
-            parts[members] = cut(hashes[members])
+            parts[members] = cut(hashes[members], len(hashes))
     return parts
 
 
@@ -108,7 +117,7 @@ def by_time(name: str, array: pa.Array, rows: NDArray[np.int64]) -> tuple[Parts 
     if len(np.unique(values)) < 3:
         what = f"--time-column {quoted(name)} has {count(len(np.unique(values)), 'different value')}; a split needs 3."
         return None, [Problem(what=what, mend="Give the column of a finer time, or leave the option out.")]
-    return cut(values), []
+    return cut(values, len(values)), []
 
 
 def check_parts(parts: Parts, target: Target, metric: Metric, warnings: list[str]) -> list[Problem]:
