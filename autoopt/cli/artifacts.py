@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from autoopt.cli.shared import place_options, places
+from autoopt.cli.shared import command_name, place_options, places
 
 
 @click.command()
@@ -47,7 +47,7 @@ def export(
     print_exported(console, manifest)
     console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)
     bundle = shlex.quote(place(folder))
-    print_commands(console, [(f"autoopt predict {bundle} new.csv -o predictions.csv", "predicts new rows")])
+    print_commands(console, [(f"{command_name()} predict {bundle} new.csv -o predictions.csv", "predicts new rows")])
     return 0
 
 

@@ -13,6 +13,7 @@ from rich.text import Text
 from autoopt.app.launch import Outcome
 from autoopt.app.study import Study
 from autoopt.cli.screen import place
+from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import StopReason
 from autoopt.report.wording import NONE, choices_that_matter, measure_cells, milliseconds, number
@@ -130,22 +131,22 @@ def failures_table(trials: Sequence[TrialRow]) -> Table | None:
 
 def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
     """What to type next, and what it does."""
-    where = ""
+    me, where = command_name(), ""
     if study.places.home:
         where += f" --home {shlex.quote(study.places.home)}"
     if study.places.storage:
         where += f" --storage {shlex.quote(study.places.storage)}"
-    show = (f"autoopt show {study.name}{where}", "all trials, and why some failed")
+    show = (f"{me} show {study.name}{where}", "all trials, and why some failed")
     if stopped:
-        return [(f"autoopt resume {study.name}{where}", "goes on"), show]
-    found = [show, (f"autoopt resume {study.name} --time 2m{where}", "searches on")]
+        return [(f"{me} resume {study.name}{where}", "goes on"), show]
+    found = [show, (f"{me} resume {study.name} --time 2m{where}", "searches on")]
     if study.bundle:
         bundle = shlex.quote(place(study.bundle))
         found[:0] = [
-            (f"autoopt predict {bundle} new.csv -o predictions.csv", "predicts new rows"),
-            (f"autoopt check {bundle}", "on this machine"),
+            (f"{me} predict {bundle} new.csv -o predictions.csv", "predicts new rows"),
+            (f"{me} check {bundle}", "on this machine"),
         ]
-    return [*found, (f"autoopt ui{where}", "the same in MLflow")]
+    return [*found, (f"{me} ui{where}", "the same in MLflow")]
 
 
 def print_commands(console: Console, commands: Sequence[tuple[str, str]]) -> None:

@@ -12,12 +12,14 @@ from rich.text import Text
 
 from autoopt.app.study import Study
 from autoopt.app.understanding import Understanding
+from autoopt.cli.shared import command_name
 from autoopt.files import Home
 from autoopt.space import Space
 from autoopt.task.facts import Role, TaskFacts
 from autoopt.values import MEASURE_UNITS, Budget, Limit, Slot, StudyState, format_bytes, format_seconds
 
 MAX_NAMES = 8
+MAX_NOTES = 3
 FEW_LEFT_OUT = 3
 PIPE_WIDTH = 140
 PLURALS = {
@@ -60,9 +62,10 @@ def facts_rows(facts: TaskFacts, *, every: bool = False) -> list[tuple[str, str]
             rows.append((label, f"{len(used[role])}: {names(used[role], most)}"))
     rows += [("left out", text) for text in _left_out(facts, every=every)]
     noted = [f"{c.name}: {c.note}" for c in facts.columns if c.used and c.note]
-    rows += [("note", text) for text in noted[:most]]
-    if len(noted) > most:
-        rows.append(("note", f"and {len(noted) - most} more columns; autoopt show tells of them"))
+    shown = len(noted) if every else MAX_NOTES
+    rows += [("note", text) for text in noted[:shown]]
+    if len(noted) > shown:
+        rows.append(("note", f"and {len(noted) - shown} more columns; autoopt show tells of them"))
     return rows + [("note", text) for text in facts.warnings]
 
 
@@ -174,7 +177,7 @@ def print_resuming(console: Console, study: Study, more: Budget) -> Budget:
     console.print(Text(f"study {row.name} {head}", style="bold"))
     rows = [("so far", f"{totals.counted} trials in {format_seconds(row.spent_s)}, {row.state.value}")]
     if over:
-        rows.append(("to go on", f"autoopt resume {row.name} --time 2m, or --trials 10"))
+        rows.append(("to go on", f"{command_name()} resume {row.name} --time 2m, or --trials 10"))
     else:
         rows.append(("budget", budget_text(budget)))
     print_rows(console, rows)

@@ -1,5 +1,6 @@
 """Options that several commands share, and what they become."""
 
+import os
 from collections.abc import Callable, Sequence
 from typing import Any, TypeVar
 
@@ -7,6 +8,12 @@ import click
 
 from autoopt.app.options import Places, raise_all
 from autoopt.errors import OptionError, Problem
+
+
+def command_name() -> str:
+    """How the user called us: `autoopt`, or the script of a checkout."""
+    return os.environ.get("AUTOOPT_COMMAND", "autoopt")
+
 
 F = TypeVar("F", bound=Callable[..., Any])
 _MISREAD = "autoopt.misread"

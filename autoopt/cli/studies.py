@@ -86,7 +86,7 @@ def show(
         console.print(failures)
     console.print()
     commands = next_commands(stored, stopped=row.state is StudyState.OPEN)
-    print_commands(console, [(typed, what) for typed, what in commands if not typed.startswith("autoopt show")])
+    print_commands(console, [(typed, what) for typed, what in commands if " show " not in typed])
     if as_json:
         click.echo(json.dumps(stored.summary(), allow_nan=False))
     return 0
