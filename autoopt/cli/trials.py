@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 
 from rich.table import Table
-from rich.text import Text
 
 from autoopt.ledger import TrialRow
 from autoopt.report.wording import choices_that_matter, measure_cells
@@ -18,9 +17,12 @@ def trials_table(trials: Sequence[TrialRow], metric: str, *, width: int) -> Tabl
     """The newest trials, one line each; duplicates are only counted. A narrow screen goes without the choices."""
     shown = [t for t in trials if t.state is not TrialState.DUPLICATE]
     duplicates = len(trials) - len(shown)
-    title = f"trials ({len(shown)}" + (
-        f", and {duplicates} duplicates answered from the ledger)" if duplicates else ")"
-    )
+    parts = [str(len(shown))]
+    if duplicates:
+        parts.append(f"and {duplicates} duplicates answered from the ledger")
+    if len(shown) > MOST_TRIALS:
+        parts.append(f"the last {MOST_TRIALS} below, all of them in the report")
+    title = f"trials ({', '.join(parts)})"
     rough = any(LATENCY_MS in t.measures and t.measures[LATENCY_MS].provisional for t in shown[-MOST_TRIALS:])
     caption = "~ taken while other trials ran; the candidates for export were measured again" if rough else None
     table = Table(title=title, title_justify="left", box=None, caption=caption, caption_justify="left")
@@ -29,8 +31,6 @@ def trials_table(trials: Sequence[TrialRow], metric: str, *, width: int) -> Tabl
         table.add_column(heading, header_style="dim", justify="left" if left else "right", no_wrap=True)
     if width >= CHOICES_WIDTH:
         table.add_column("choices that matter", header_style="dim", overflow="fold")
-    if len(shown) > MOST_TRIALS:
-        table.add_row("", Text(f"{len(shown) - MOST_TRIALS} earlier ones: see the report", style="dim"))
     for trial in shown[-MOST_TRIALS:]:
         seconds = f"{trial.seconds:.1f}" if trial.seconds is not None else "–"
         cells = measure_cells(trial.measures)
