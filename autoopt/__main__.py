@@ -1,8 +1,6 @@
 """`python -m autoopt` is the `autoopt` command."""
 
-import sys
-
-from autoopt.cli import main
+from autoopt.cli import run
 
 if __name__ == "__main__":
-    sys.exit(main())
+    run()

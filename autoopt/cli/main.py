@@ -1,7 +1,7 @@
 """The `autoopt` command: its subcommands, loaded one by one, and what happens to errors."""
 
 import atexit
-import gc
+import contextlib
 import importlib
 import os
 import signal
@@ -10,6 +10,7 @@ import time
 import traceback
 from pathlib import Path
 from types import TracebackType
+from typing import NoReturn
 
 import click
 
@@ -72,8 +73,6 @@ def main(arguments: list[str] | None = None) -> int:
     if not debug:
         sys.excepthook = _no_traceback
     signal.signal(signal.SIGTERM, _interrupt)
-    # At its end the interpreter looks for garbage among all that was imported: half a second that nobody needs.
-    atexit.register(gc.freeze)
     try:
         code = cli.main(args=words, prog_name="autoopt", standalone_mode=False)
         return code if isinstance(code, int) else 0
@@ -105,6 +104,21 @@ def main(arguments: list[str] | None = None) -> int:
             traceback.print_exc()
         say_error(f"The system said: {error}. Nothing that was recorded is lost; mend that, and run the command again.")
         return 1
+
+
+def run() -> NoReturn:
+    """The installed command: `main`, then out at once.
+
+    What Python has to put away is put away; the libraries' own teardown is not waited for. It costs half a second, and
+    a thread pool of one of them that is still starting aborts the process there ("terminate called without an active
+    exception"), after all was done and said, with another exit code.
+    """
+    code = main()
+    atexit._run_exitfuncs()
+    for stream in (sys.stdout, sys.stderr):
+        with contextlib.suppress(OSError, ValueError):  # closed, or nobody reads it any more
+            stream.flush()
+    os._exit(code)
 
 
 def _interrupt(_number: int, _frame: object) -> None:
