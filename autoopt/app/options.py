@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from autoopt.errors import OptionError, Problem
+from autoopt.files import Home
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -20,6 +21,16 @@ class Places:
     home: str | None = None
     storage: str | None = None  # database URL; default: SQLite in the home folder
     tracking_uri: str | None = None  # MLflow; default: SQLite in the home folder
+
+    @property
+    def database_url(self) -> str:
+        """The study database."""
+        return self.storage or Home.locate(self.home).database_url
+
+    @property
+    def tracking_url(self) -> str:
+        """MLflow's server or database."""
+        return self.tracking_uri or Home.locate(self.home).tracking_url
 
     def problems(self) -> list[Problem]:
         """Places that were named by an empty text: an unset variable in a script, never a wish."""

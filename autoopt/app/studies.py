@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from autoopt.app.options import Places
-from autoopt.app.understanding import database_url
 from autoopt.errors import LedgerNotOpened, LedgerUnavailable, StudyError
 from autoopt.files import Home, Store
 from autoopt.ledger import Ledger, StudyRow, upgrade
@@ -22,7 +21,7 @@ def open_ledger(places: Places, *, create: bool = False) -> Ledger:
     Raises StudyError when there is none and `create` is off, OptionError, SchemaMismatch, LedgerNotOpened.
     """
     try:
-        return Ledger.open(database_url(places), create=create)
+        return Ledger.open(places.database_url, create=create)
     except LedgerUnavailable as error:
         raise LedgerNotOpened(str(error)) from error
 
@@ -72,7 +71,7 @@ def _remove_folder(folder: Path) -> int:
 
 def upgrade_database(places: Places) -> str:
     """Bring the database to this version's schema; returns its URL."""
-    url = database_url(places)
+    url = places.database_url
     upgrade(url)
     return url
 

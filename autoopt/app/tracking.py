@@ -11,7 +11,6 @@ from typing import Final
 
 from autoopt.app.options import Places
 from autoopt.app.studies import list_studies, open_ledger
-from autoopt.app.wiring import tracking_url
 from autoopt.errors import LedgerError, OptionError, StudyError
 from autoopt.files import Home
 from autoopt.tracking import HOST, TrackingOutbox, TrackingPage, make_database
@@ -28,7 +27,7 @@ def serve_ui(places: Places, port: int | None, *, say: Callable[[str], object]) 
     Raises StudyError where there is no study or the page does not start, OptionError for a port that is taken.
     """
     home = Home.locate(places.home)
-    uri = tracking_url(places, home.tracking_url)
+    uri = places.tracking_url
     if uri.startswith(("http://", "https://")):
         say(f"The tracking server is {uri}")
         return 0

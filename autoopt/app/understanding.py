@@ -4,17 +4,18 @@ All that is wrong, with the options, the data and the space, is collected and ra
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from autoopt.app.checks import check_pins, check_places, check_quality_limits, output_problems
 from autoopt.app.collector import Collector
-from autoopt.app.options import DEFAULT_TIME_S, Places, SearchOptions
+from autoopt.app.options import DEFAULT_TIME_S, SearchOptions
+from autoopt.app.studies import study_names
 from autoopt.devices import Machine, machine, slots
 from autoopt.errors import OptionError, Problem, StudyExists
-from autoopt.files import Home, check_study_name
+from autoopt.files import check_study_name
 from autoopt.space import Recipe, Space, load_space, pin, recipe_from_file, restrict, space_of, space_to_json
 from autoopt.strategies import applies_reason, catalogue
 from autoopt.task import PreparedTask, TaskOptions, prepare_task
@@ -148,22 +149,16 @@ def _taken_names(options: SearchOptions) -> frozenset[str]:
     """
     check_places(options.places)
     check_name_is_free(options)
-    return _names(options.places)
+    return study_names(options.places)
 
 
 def check_name_is_free(options: SearchOptions) -> None:
     """Raises StudyExists when the study's name is taken."""
-    if options.study is not None and options.study in _names(options.places):
+    if options.study is not None and options.study in study_names(options.places):
         raise StudyExists(
             f"Study {options.study!r} is there already. "
             f"Go on with it: autoopt resume {options.study} --time 2m. Or give another --study."
         )
-
-
-def _names(places: Places) -> frozenset[str]:
-    from autoopt.app.studies import study_names  # it needs this module
-
-    return study_names(places)
 
 
 def _wanted_objectives(options: SearchOptions) -> tuple[str, ...]:
@@ -202,18 +197,3 @@ def free_name(task_name: str, taken: frozenset[str]) -> str:
         count += 1
         name = f"{clean}-{count}"
     return name
-
-
-def objectives_of(spec: Mapping[str, Any], facts: TaskFacts) -> tuple[Objective, ...]:
-    """The objectives as a stored spec names them."""
-    return parse_objectives(spec["objectives"], facts.metric_direction)
-
-
-def database_url(places: Places) -> str:
-    """Where the study database is."""
-    return places.storage or Home.locate(places.home).database_url
-
-
-def tracking_url(places: Places) -> str:
-    """Where MLflow's database or server is."""
-    return places.tracking_uri or Home.locate(places.home).tracking_url

@@ -1,7 +1,6 @@
 """Makes the parts of a session: executor, planner, tracking. The only place that names their classes."""
 
 from autoopt.app.context import StudyContext
-from autoopt.app.options import Places
 from autoopt.executors import Executor, Failed, Finished, InlineExecutor, Job, ProcessExecutor
 from autoopt.ledger import Ledger
 from autoopt.planners import Planner
@@ -37,15 +36,10 @@ def make_planner(ledger: Ledger, context: StudyContext) -> Planner:
 def make_outbox(context: StudyContext) -> TrackingOutbox:
     """The way to MLflow: a process of its own, so that a slow server slows nothing."""
     return TrackingOutbox(
-        tracking_url(context.places, context.home.tracking_url),
+        context.places.tracking_url,
         artifact_folder=context.home.tracking_artifacts,
         log_path=context.home.logs(context.study.name) / "tracking.log",
     )
-
-
-def tracking_url(places: Places, default: str) -> str:
-    """What the user gave, else the home folder's database."""
-    return places.tracking_uri or default
 
 
 def quiet_reference_ms(executor: Executor, context: StudyContext) -> float | None:
