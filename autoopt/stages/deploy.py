@@ -18,10 +18,10 @@ from autoopt.stages.join import join, pipeline_metadata
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
 from autoopt.stages.rows import batches
+from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Artifact, Features
-from autoopt.strategies.packed import packed_bytes
-from autoopt.strategies.preprocess import Rows, Target
-from autoopt.strategies.quantize import Quantize
+from autoopt.strategies.tables.preprocess import Rows, Target
+from autoopt.strategies.trees.packed import packed_bytes
 from autoopt.task.facts import TaskFacts
 from autoopt.task.scoring import score
 from autoopt.values import FailureReason

@@ -14,8 +14,8 @@ from autoopt.stages import train as training
 from autoopt.stages.contract import Reporter, StageRun
 from autoopt.stages.keys import DEPLOY, PREPARE, TRAIN, stage_keys
 from autoopt.strategies import artifacts, catalogue, models
+from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Artifact, Model, TrainingContext, TrainingData
-from autoopt.strategies.quantize import Quantize
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import FailureReason, Slot
 

@@ -15,7 +15,7 @@ from autoopt.runtime import Latency, Session, latency, reference_call
 from autoopt.runtime.timing import Call
 from autoopt.stages import deploy
 from autoopt.stages.rows import Feed, feeds_of
-from autoopt.strategies.preprocess import Rows, Target
+from autoopt.strategies.tables.preprocess import Rows, Target
 from autoopt.task.facts import TaskFacts
 from autoopt.values import (
     LATENCY_BATCH_MS,

@@ -14,7 +14,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages.parity import FEATURES_TOLERANCE, features_difference
 from autoopt.stages.rows import rows_of
 from autoopt.strategies.model import Features
-from autoopt.strategies.preprocess import Preprocess, fit_preprocess
+from autoopt.strategies.tables.preprocess import Preprocess, fit_preprocess
 from autoopt.task.facts import TaskFacts
 from autoopt.task.snapshot import Part
 from autoopt.values import FailureReason

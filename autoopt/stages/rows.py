@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.strategies.preprocess import Rows, graph_feed
+from autoopt.strategies.tables.preprocess import Rows, graph_feed
 from autoopt.task.facts import TaskFacts
 
 Feed = dict[str, NDArray[Any]]

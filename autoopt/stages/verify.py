@@ -20,7 +20,7 @@ from autoopt.stages.judge import judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
 from autoopt.stages.rows import RawRows
-from autoopt.strategies.preprocess import Target, graph_feed
+from autoopt.strategies.tables.preprocess import Target, graph_feed
 from autoopt.task.facts import TaskFacts
 from autoopt.task.scoring import bootstrap_interval, score
 from autoopt.task.snapshot import Part, Snapshot

@@ -12,27 +12,27 @@ from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.domains import Choice, Value
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import Strategy
-from autoopt.strategies.batch_size import BatchSize
-from autoopt.strategies.decision_tree import DecisionTree
-from autoopt.strategies.encode import Encode
-from autoopt.strategies.extra_trees import ExtraTrees
+from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
-from autoopt.strategies.impute import Impute
-from autoopt.strategies.lightgbm import LightGBM
-from autoopt.strategies.linear import Linear
-from autoopt.strategies.linear_artifact import LinearArtifact
-from autoopt.strategies.linear_svm import LinearSVM
-from autoopt.strategies.mlp import MLP
+from autoopt.strategies.learning.batch_size import BatchSize
+from autoopt.strategies.learning.optimizer import Optimizer
+from autoopt.strategies.learning.precision import Precision
+from autoopt.strategies.learning.schedule import Schedule
+from autoopt.strategies.linear.artifact import LinearArtifact
+from autoopt.strategies.linear.linear import Linear
+from autoopt.strategies.linear.linear_svm import LinearSVM
 from autoopt.strategies.model import Artifact, Model
-from autoopt.strategies.network import NetworkArtifact
-from autoopt.strategies.optimizer import Optimizer
-from autoopt.strategies.precision import Precision
-from autoopt.strategies.quantize import Quantize, twin_choice
-from autoopt.strategies.random_forest import RandomForest
-from autoopt.strategies.reduce import Reduce
-from autoopt.strategies.scale import Scale
-from autoopt.strategies.schedule import Schedule
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.networks.mlp import MLP
+from autoopt.strategies.networks.mlp_graph import NetworkArtifact
+from autoopt.strategies.tables.encode import Encode
+from autoopt.strategies.tables.impute import Impute
+from autoopt.strategies.tables.reduce import Reduce
+from autoopt.strategies.tables.scale import Scale
+from autoopt.strategies.trees.artifact import TreesArtifact
+from autoopt.strategies.trees.decision_tree import DecisionTree
+from autoopt.strategies.trees.extra_trees import ExtraTrees
+from autoopt.strategies.trees.lightgbm import LightGBM
+from autoopt.strategies.trees.random_forest import RandomForest
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 

@@ -1,8 +1,8 @@
 """Which choices a model can go with at all: what a stage would refuse in every trial, told before the first one."""
 
 from autoopt.space.domains import Value
+from autoopt.strategies.deploying.quantize import KIND_VALUES
 from autoopt.strategies.model import Model
-from autoopt.strategies.quantize import KIND_VALUES
 
 
 def misfit(model: type[Model], name: str, value: Value) -> str | None:

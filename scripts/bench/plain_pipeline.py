@@ -31,10 +31,10 @@ from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor
 
 from autoopt.space import Recipe
 from autoopt.strategies import models
-from autoopt.strategies.encode import Encode
-from autoopt.strategies.impute import Impute
-from autoopt.strategies.reduce import Reduce
-from autoopt.strategies.scale import Scale, signed_log
+from autoopt.strategies.tables.encode import Encode
+from autoopt.strategies.tables.impute import Impute
+from autoopt.strategies.tables.reduce import Reduce
+from autoopt.strategies.tables.scale import Scale, signed_log
 from autoopt.task.facts import Kind, TaskFacts
 
 

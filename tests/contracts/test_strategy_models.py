@@ -7,15 +7,15 @@ import pytest
 from support_models import Kind, Reports, context, facts_of, graph_error, run, sklearn_data, training_data
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.decision_tree import DecisionTree
-from autoopt.strategies.extra_trees import ExtraTrees
-from autoopt.strategies.lightgbm import LightGBM
-from autoopt.strategies.linear import Linear
-from autoopt.strategies.linear_artifact import LinearArtifact
-from autoopt.strategies.linear_svm import LinearSVM
+from autoopt.strategies.linear.artifact import LinearArtifact
+from autoopt.strategies.linear.linear import Linear
+from autoopt.strategies.linear.linear_svm import LinearSVM
 from autoopt.strategies.model import Features, Model, TrainingData
-from autoopt.strategies.random_forest import RandomForest
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.trees.artifact import TreesArtifact
+from autoopt.strategies.trees.decision_tree import DecisionTree
+from autoopt.strategies.trees.extra_trees import ExtraTrees
+from autoopt.strategies.trees.lightgbm import LightGBM
+from autoopt.strategies.trees.random_forest import RandomForest
 from autoopt.task.scoring import score
 from autoopt.values import FailureReason
 

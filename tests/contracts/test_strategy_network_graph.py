@@ -8,9 +8,9 @@ import pytest
 import torch
 from support_network import context, run, task
 
-from autoopt.strategies.mlp import MLP
 from autoopt.strategies.model import CODES, FEATURES, SCORES, TrainingData
-from autoopt.strategies.network import NetworkArtifact
+from autoopt.strategies.networks.mlp import MLP
+from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.task.facts import Kind
 
 KINDS = tuple(Kind)

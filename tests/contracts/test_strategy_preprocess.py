@@ -20,12 +20,12 @@ from sklearn.preprocessing import (
 from support_preprocess import CATEGORIES, NUMBERS, Table, assert_same, facts_of, messy_table, target_of
 
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.encode import Encode
-from autoopt.strategies.impute import Impute
 from autoopt.strategies.model import CODES, FEATURES, IR_VERSION
-from autoopt.strategies.preprocess import Preprocess, fit_preprocess
-from autoopt.strategies.reduce import Reduce
-from autoopt.strategies.scale import Scale
+from autoopt.strategies.tables.encode import Encode
+from autoopt.strategies.tables.impute import Impute
+from autoopt.strategies.tables.preprocess import Preprocess, fit_preprocess
+from autoopt.strategies.tables.reduce import Reduce
+from autoopt.strategies.tables.scale import Scale
 from autoopt.task.facts import Kind
 from autoopt.values import Slot
 

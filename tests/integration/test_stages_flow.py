@@ -15,7 +15,7 @@ from autoopt.stages import measure
 from autoopt.stages.contract import EvaluateResult
 from autoopt.stages.keys import stage_keys
 from autoopt.strategies import catalogue, models
-from autoopt.strategies.quantize import KIND_VALUES
+from autoopt.strategies.deploying.quantize import KIND_VALUES
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import MEASURE_UNITS
 

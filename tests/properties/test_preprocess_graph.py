@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 from support_preprocess import Table, assert_same, facts_of
 
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.preprocess import fit_preprocess
+from autoopt.strategies.tables.preprocess import fit_preprocess
 from autoopt.task.facts import Kind
 
 CELL = st.one_of(

@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from numpy.typing import NDArray
 from support_models import run
 
-from autoopt.strategies.tree_arrays import TreeArrays, float32_below
-from autoopt.strategies.tree_compact import compact
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.trees.arrays import TreeArrays, float32_below
+from autoopt.strategies.trees.artifact import TreesArtifact
+from autoopt.strategies.trees.compact import compact
 
 FEATURES = 3
 EDGES = [0.0, -0.0, 0.1, -0.1, 1e-35, 1.0000000180025095e-35, 1e-45, -1e-45, 16777217.0, 1 / 3, 3.5e38, -3.5e38, 1e300]

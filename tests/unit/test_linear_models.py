@@ -8,10 +8,10 @@ from sklearn.model_selection import StratifiedKFold
 from sklearn.svm import LinearSVC
 from support_models import Kind, Reports, context, graph_error, run, sklearn_data, training_data
 
-from autoopt.strategies.linear import Linear
-from autoopt.strategies.linear_artifact import LinearArtifact
-from autoopt.strategies.linear_fit import FeatureScale
-from autoopt.strategies.linear_svm import LinearSVM
+from autoopt.strategies.linear.artifact import LinearArtifact
+from autoopt.strategies.linear.fit import FeatureScale
+from autoopt.strategies.linear.linear import Linear
+from autoopt.strategies.linear.linear_svm import LinearSVM
 
 
 @pytest.mark.parametrize("kind", [Kind.BINARY, Kind.MULTICLASS], ids=str)

@@ -8,8 +8,8 @@ import torch
 from support_network import Reports, context, digits, facts_of, task
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.mlp import MLP, embedding_width, standardisation
-from autoopt.strategies.network import NetworkArtifact
+from autoopt.strategies.networks.mlp import MLP, embedding_width, standardisation
+from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.task.facts import Kind
 from autoopt.task.scoring import score
 from autoopt.values import FailureReason, Slot

@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.optimizer import Optimizer
+from autoopt.strategies.learning.optimizer import Optimizer
 
 CLASSES = {
     "adamw": torch.optim.AdamW,

@@ -4,9 +4,9 @@ import pytest
 import torch
 from support_network import Reports, context, facts_of, run, task
 
-from autoopt.strategies.mlp import MLP, train_rows, valid_judge
-from autoopt.strategies.precision import Precision
-from autoopt.strategies.training_loop import Plan, fit, settled
+from autoopt.strategies.learning.precision import Precision
+from autoopt.strategies.learning.training_loop import Plan, fit, settled
+from autoopt.strategies.networks.mlp import MLP, train_rows, valid_judge
 from autoopt.task.facts import Kind
 from autoopt.values import Slot
 

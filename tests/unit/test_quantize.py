@@ -12,10 +12,17 @@ from onnx import numpy_helper
 from support_network import context, digits, optimized_ops, run, task
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.mlp import MLP
+from autoopt.strategies.deploying.quantize import (
+    KIND_VALUES,
+    Quantize,
+    columns_differ,
+    spread_rows,
+    static_int8,
+    twin_choice,
+)
 from autoopt.strategies.model import Artifact, Features, TrainingData
-from autoopt.strategies.network import NetworkArtifact
-from autoopt.strategies.quantize import KIND_VALUES, Quantize, columns_differ, spread_rows, static_int8, twin_choice
+from autoopt.strategies.networks.mlp import MLP
+from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.task.facts import Kind
 
 INT8 = ("dynamic_int8", "static_int8")

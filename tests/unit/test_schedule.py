@@ -5,7 +5,7 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
-from autoopt.strategies.schedule import Pace, Schedule
+from autoopt.strategies.learning.schedule import Pace, Schedule
 
 STEPS = 200
 KINDS = ("constant", "cosine", "step", "plateau", "one_cycle")

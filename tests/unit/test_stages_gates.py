@@ -15,9 +15,9 @@ from autoopt.stages import deploy, prepare, train
 from autoopt.stages.flow import Flow
 from autoopt.stages.parity import Parity
 from autoopt.strategies.base import Stage
+from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
-from autoopt.strategies.preprocess import Preprocess, fit_preprocess
-from autoopt.strategies.quantize import Quantize
+from autoopt.strategies.tables.preprocess import Preprocess, fit_preprocess
 from autoopt.task.snapshot import Snapshot
 
 

@@ -4,8 +4,8 @@ import lightgbm
 import numpy as np
 import pytest
 
-from autoopt.strategies.lightgbm_text import trees_from_text
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.trees.artifact import TreesArtifact
+from autoopt.strategies.trees.lightgbm_text import trees_from_text
 
 QUIET = {"verbosity": -1, "num_threads": 1, "deterministic": True, "seed": 1}
 

@@ -4,12 +4,12 @@ import numpy as np
 from onnx import numpy_helper
 from support_models import Kind, context, run, sklearn_data
 
-from autoopt.strategies.random_forest import RandomForest
-from autoopt.strategies.tree_arrays import TreeArrays
-from autoopt.strategies.tree_compact import compact
-from autoopt.strategies.tree_merge import merge
-from autoopt.strategies.tree_portable import portable
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.trees.arrays import TreeArrays
+from autoopt.strategies.trees.artifact import TreesArtifact
+from autoopt.strategies.trees.compact import compact
+from autoopt.strategies.trees.merge import merge
+from autoopt.strategies.trees.portable import portable
+from autoopt.strategies.trees.random_forest import RandomForest
 
 
 def _trees(

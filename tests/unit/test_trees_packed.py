@@ -6,9 +6,9 @@ import onnxruntime
 from onnx import helper
 from support_models import FEATURES, Kind, context, sklearn_data
 
-from autoopt.strategies.decision_tree import DecisionTree
-from autoopt.strategies.packed import packed_bytes
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.trees.artifact import TreesArtifact
+from autoopt.strategies.trees.decision_tree import DecisionTree
+from autoopt.strategies.trees.packed import packed_bytes
 
 
 def _artifact(kind: Kind) -> TreesArtifact:

@@ -17,12 +17,12 @@ from numpy.typing import NDArray
 
 from autoopt.runtime import Session, graph_input_name
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.encode import Encode, Encoding, fit_encode
 from autoopt.strategies.graph import GraphBuilder
-from autoopt.strategies.impute import Imputation, Impute, fit_impute
 from autoopt.strategies.model import CODES, FEATURES, Features
-from autoopt.strategies.reduce import Reduce, Reduction, fit_reduce
-from autoopt.strategies.scale import Scale, Scaling, fit_scale
+from autoopt.strategies.tables.encode import Encode, Encoding, fit_encode
+from autoopt.strategies.tables.impute import Imputation, Impute, fit_impute
+from autoopt.strategies.tables.reduce import Reduce, Reduction, fit_reduce
+from autoopt.strategies.tables.scale import Scale, Scaling, fit_scale
 from autoopt.task.facts import TaskFacts
 
 _BATCH_ROWS = 8192  # one-hot columns of many rows at once would take gigabytes in between

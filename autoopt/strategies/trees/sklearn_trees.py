@@ -7,9 +7,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.strategies.model import Trained, TrainingContext, TrainingData
-from autoopt.strategies.plain_features import check_plain, report_quality
-from autoopt.strategies.tree_arrays import Floats, TreeArrays, starts
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.tables.plain_features import check_plain, report_quality
+from autoopt.strategies.trees.arrays import Floats, TreeArrays, starts
+from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.task.facts import Kind
 
 _STEPS = 20  # how often a forest reports, about

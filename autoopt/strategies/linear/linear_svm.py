@@ -8,8 +8,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.strategies.base import Stage, real, whole
-from autoopt.strategies.linear_artifact import LinearArtifact, Link
-from autoopt.strategies.linear_fit import (
+from autoopt.strategies.linear.artifact import LinearArtifact, Link
+from autoopt.strategies.linear.fit import (
     FeatureScale,
     Floats,
     TargetScale,
@@ -19,7 +19,7 @@ from autoopt.strategies.linear_fit import (
     spread,
 )
 from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
-from autoopt.strategies.plain_features import check_plain, report_quality
+from autoopt.strategies.tables.plain_features import check_plain, report_quality
 
 _FOLDS: Final = 3
 _ABSENT_LOGIT: Final = -200.0  # of a class that train does not hold: its sigmoid is 0 in float32

@@ -5,7 +5,7 @@ from typing import Any, Final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.strategies.tree_arrays import Floats, TreeArrays, starts
+from autoopt.strategies.trees.arrays import Floats, TreeArrays, starts
 
 _KEYS: Final = (
     "num_leaves",

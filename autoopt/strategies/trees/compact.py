@@ -13,9 +13,9 @@ from numpy.typing import NDArray
 from onnx import helper, numpy_helper
 
 from autoopt.strategies.model import FEATURES, ML_OPSET
-from autoopt.strategies.tree_arrays import Ints, TreeArrays
-from autoopt.strategies.tree_merge import MergedTrees, merge
-from autoopt.strategies.tree_nodes import ML_DOMAIN, RAW, Encoded, ints_attribute, tensor_attribute
+from autoopt.strategies.trees.arrays import Ints, TreeArrays
+from autoopt.strategies.trees.merge import MergedTrees, merge
+from autoopt.strategies.trees.nodes import ML_DOMAIN, RAW, Encoded, ints_attribute, tensor_attribute
 
 _ROW_BYTES: Final = 16_384  # what looked-up rows may take for each row of input, so that large batches fit in memory
 _AVERAGE: Final = 0

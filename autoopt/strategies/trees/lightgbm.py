@@ -10,11 +10,11 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.files import derived_seed
 from autoopt.strategies.base import Stage, real, whole
-from autoopt.strategies.lightgbm_text import trees_from_text
 from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
-from autoopt.strategies.plain_features import check_plain, report_quality
-from autoopt.strategies.tree_arrays import Floats, TreeArrays
-from autoopt.strategies.trees import Link, TreesArtifact
+from autoopt.strategies.tables.plain_features import check_plain, report_quality
+from autoopt.strategies.trees.arrays import Floats, TreeArrays
+from autoopt.strategies.trees.artifact import Link, TreesArtifact
+from autoopt.strategies.trees.lightgbm_text import trees_from_text
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
 

@@ -12,12 +12,12 @@ from torch import Tensor, nn
 
 from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.batch_size import BatchSize
+from autoopt.strategies.learning.batch_size import BatchSize
+from autoopt.strategies.learning.optimizer import Optimizer
+from autoopt.strategies.learning.precision import Precision
+from autoopt.strategies.learning.schedule import Schedule
 from autoopt.strategies.model import StepReport
-from autoopt.strategies.optimizer import Optimizer
-from autoopt.strategies.precision import Precision
-from autoopt.strategies.residual_mlp import ResidualMLP
-from autoopt.strategies.schedule import Schedule
+from autoopt.strategies.networks.residual_mlp import ResidualMLP
 from autoopt.values import FailureReason, Slot
 
 

@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import Stage, Strategy, choice, whole
 from autoopt.strategies.model import CODES, FEATURES, Artifact, Features
-from autoopt.strategies.trees import TreesArtifact
+from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.values import FailureReason
 
 PRODUCTS = ("Gemm", "MatMul")

@@ -6,8 +6,8 @@ from typing import Any, ClassVar, Final, final
 import numpy as np
 
 from autoopt.strategies.base import Stage, choice, real, whole
-from autoopt.strategies.linear_artifact import LinearArtifact, Link
-from autoopt.strategies.linear_fit import (
+from autoopt.strategies.linear.artifact import LinearArtifact, Link
+from autoopt.strategies.linear.fit import (
     ABSENT_LOGIT,
     FeatureScale,
     TargetScale,
@@ -17,7 +17,7 @@ from autoopt.strategies.linear_fit import (
     spread,
 )
 from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
-from autoopt.strategies.plain_features import check_plain, report_quality
+from autoopt.strategies.tables.plain_features import check_plain, report_quality
 
 _L1_SHARES: Final = {"l2": 0.0, "l1": 1.0, "elasticnet": 0.5}
 _NEWTON_SIZE: Final = 300  # coefficients up to which the Hessian of Newton's method is cheap

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from autoopt.strategies.base import Stage, Strategy, choice
 from autoopt.strategies.graph import GraphBuilder
-from autoopt.strategies.impute import LARGEST_FITTED
+from autoopt.strategies.tables.impute import LARGEST_FITTED
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 

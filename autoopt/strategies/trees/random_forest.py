@@ -5,7 +5,7 @@ from typing import ClassVar, final
 
 from autoopt.strategies.base import Stage, real, whole
 from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
-from autoopt.strategies.sklearn_trees import grow
+from autoopt.strategies.trees.sklearn_trees import grow
 from autoopt.task.facts import Kind
 
 

@@ -13,8 +13,8 @@ from numpy.typing import NDArray
 from onnx import helper
 
 from autoopt.strategies.model import FEATURES
-from autoopt.strategies.tree_arrays import Ints, TreeArrays
-from autoopt.strategies.tree_nodes import (
+from autoopt.strategies.trees.arrays import Ints, TreeArrays
+from autoopt.strategies.trees.nodes import (
     ML_DOMAIN,
     RAW,
     Encoded,

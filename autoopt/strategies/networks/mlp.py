@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import Stage, choice, real, whole
 from autoopt.strategies.model import Artifact, Features, Model, Trained, TrainingContext, TrainingData
-from autoopt.strategies.network import Architecture
+from autoopt.strategies.networks.mlp_graph import Architecture
 from autoopt.task.facts import TaskFacts
 from autoopt.task.metrics import metric
 from autoopt.task.scoring import dummy_scores, score
@@ -19,8 +19,8 @@ from autoopt.values import FailureReason, Slot
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
 
-    from autoopt.strategies.residual_mlp import ResidualMLP
-    from autoopt.strategies.training_loop import Judge, Rows
+    from autoopt.strategies.learning.training_loop import Judge, Rows
+    from autoopt.strategies.networks.residual_mlp import ResidualMLP
 
 WIDTH_MULTIPLE = 8
 _MEAN_AS_IT_IS = 1.0
@@ -102,7 +102,7 @@ class MLP(Model):
     def train(self, data: TrainingData, context: TrainingContext) -> Trained:
         import torch
 
-        from autoopt.strategies.training_loop import Plan, fit, settled
+        from autoopt.strategies.learning.training_loop import Plan, fit, settled
 
         _check(data)
         plan = Plan.from_recipe(context.recipe, epochs=self.epochs, patience=self.patience, seed=context.seed)
@@ -122,7 +122,7 @@ class MLP(Model):
     def untrained(self, data: TrainingData, context: TrainingContext) -> Artifact | None:
         import torch
 
-        from autoopt.strategies.training_loop import settled
+        from autoopt.strategies.learning.training_loop import settled
 
         _check(data)
         with settled(context.slot, context.seed), torch.no_grad():
@@ -136,7 +136,7 @@ class MLP(Model):
         """The network with random weights, and what it takes from the data before it learns."""
         import torch
 
-        from autoopt.strategies.residual_mlp import ResidualMLP
+        from autoopt.strategies.networks.residual_mlp import ResidualMLP
 
         network = ResidualMLP(self.architecture(data.facts, data.train), self.dropout)
         shift, scale = standardisation(data.train.numbers)
@@ -163,7 +163,7 @@ def train_rows(data: TrainingData, network: "ResidualMLP", device: "torch.device
     """The train part on the device, a regression's target standardised."""
     import torch
 
-    from autoopt.strategies.training_loop import Rows
+    from autoopt.strategies.learning.training_loop import Rows
 
     target: NDArray[Any] = data.train_target
     if not data.facts.kind.classifies:
@@ -175,7 +175,7 @@ def train_rows(data: TrainingData, network: "ResidualMLP", device: "torch.device
 
 def valid_judge(data: TrainingData, device: "torch.device") -> "Judge":
     """The task's metric on the valid part; a plainer one where it is undefined (ROC AUC of a single class)."""
-    from autoopt.strategies.training_loop import Judge
+    from autoopt.strategies.learning.training_loop import Judge
 
     facts = data.facts
     card = metric(facts.metric)

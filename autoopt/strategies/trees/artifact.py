@@ -13,10 +13,10 @@ from safetensors.numpy import load_file, save_file
 
 from autoopt.files import write_json, write_text
 from autoopt.strategies.model import FEATURES, IR_VERSION, OPSET, SCORES, Artifact
-from autoopt.strategies.tree_arrays import Floats, TreeArrays
-from autoopt.strategies.tree_compact import compact
-from autoopt.strategies.tree_nodes import ML_DOMAIN, Encoded
-from autoopt.strategies.tree_portable import portable
+from autoopt.strategies.trees.arrays import Floats, TreeArrays
+from autoopt.strategies.trees.compact import compact
+from autoopt.strategies.trees.nodes import ML_DOMAIN, Encoded
+from autoopt.strategies.trees.portable import portable
 
 Link = Literal["identity", "sigmoid", "softmax"]
 """What makes scores of the trees' sums: nothing (values, or probabilities already), or a link function."""

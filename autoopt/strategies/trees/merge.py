@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.strategies.tree_arrays import Ints, TreeArrays
+from autoopt.strategies.trees.arrays import Ints, TreeArrays
 
 
 @dataclass(frozen=True, kw_only=True)

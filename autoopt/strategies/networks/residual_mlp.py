@@ -5,7 +5,7 @@ from typing import final
 import torch
 from torch import Tensor, nn
 
-from autoopt.strategies.network import NORMALIZATION_EPSILON, Architecture, NetworkArtifact, Weights
+from autoopt.strategies.networks.mlp_graph import NORMALIZATION_EPSILON, Architecture, NetworkArtifact, Weights
 
 _ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
 SCORING_ROWS = 8192

@@ -12,7 +12,7 @@ import onnx
 from numpy.typing import NDArray
 from onnx import numpy_helper
 
-from autoopt.strategies.tree_arrays import Ints
+from autoopt.strategies.trees.arrays import Ints
 
 ML_DOMAIN: Final = "ai.onnx.ml"
 RAW: Final = "raw"

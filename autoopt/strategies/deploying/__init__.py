@@ -1,0 +1,1 @@
+"""What is done to a trained model on its way into the deployed graph."""

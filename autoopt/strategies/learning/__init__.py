@@ -1,0 +1,1 @@
+"""How a network learns: the training loop and the choices in it."""

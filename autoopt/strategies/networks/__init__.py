@@ -1,0 +1,1 @@
+"""Networks: their shapes, and the graphs they become."""

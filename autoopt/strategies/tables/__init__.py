@@ -1,0 +1,1 @@
+"""Strategies for tables: from raw columns to features."""

@@ -1,0 +1,1 @@
+"""Trees: learners, and the arrays and graphs they become."""
