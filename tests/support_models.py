@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 from sklearn import datasets
 
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.model import FEATURES, SCORES, Features, Trained, TrainingContext, TrainingData
-from autoopt.task.facts import Kind, TaskFacts
+from autoopt.strategies.model import FEATURES, SCORES, Features, TableData, Trained, TrainingContext
+from autoopt.task.facts import Kind, Modality, TaskFacts
 from autoopt.values import Slot
 
 METRICS = {Kind.BINARY: "roc_auc", Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "rmse"}
@@ -35,7 +35,7 @@ def facts_of(kind: Kind, classes: int, rows: dict[str, int], metric: str = "") -
     metric = metric or METRICS[kind]
     return TaskFacts(
         name="test",
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=kind,
         metric=metric,
         metric_direction="minimize" if metric in ("rmse", "mae", "log_loss") else "maximize",
@@ -59,7 +59,7 @@ def training_data(
     *,
     classes: int | None = None,
     metric: str = "",
-) -> TrainingData:
+) -> TableData:
     """The first two thirds of the rows are train, the rest valid."""
     if kind.classifies:
         target = target.astype(np.int64)
@@ -67,7 +67,7 @@ def training_data(
     else:
         target, classes = target.astype(np.float64), 0
     cut = len(numbers) * 2 // 3
-    return TrainingData(
+    return TableData(
         facts=facts_of(kind, classes, {"train": cut, "valid": len(numbers) - cut, "test": 0}, metric),
         train=plain(numbers[:cut]),
         train_target=target[:cut],
@@ -76,7 +76,7 @@ def training_data(
     )
 
 
-def sklearn_data(kind: Kind, *, missing: bool = False, rows: int = 450, metric: str = "") -> TrainingData:
+def sklearn_data(kind: Kind, *, missing: bool = False, rows: int = 450, metric: str = "") -> TableData:
     """breast_cancer, digits or diabetes, shuffled, standardised, with a tenth of the values missing or none."""
     numbers, target = SETS[kind](return_X_y=True)
     order = np.random.default_rng(0).permutation(len(numbers))[:rows]
@@ -106,7 +106,7 @@ def run(model: onnx.ModelProto, numbers: NDArray[np.float32]) -> NDArray[np.floa
     return scores
 
 
-def graph_error(trained: Trained, data: TrainingData) -> float:
+def graph_error(trained: Trained, data: TableData) -> float:
     """Largest difference of the graph's scores from the trained object's, relative above 1 for values."""
     found = run(trained.artifact.graph(), data.valid.numbers)
     scale = np.maximum(np.abs(trained.valid_scores), 1.0)

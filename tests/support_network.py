@@ -13,8 +13,8 @@ from sklearn.datasets import load_digits
 
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.model import CODES, FEATURES, SCORES, Features, TrainingContext, TrainingData
-from autoopt.task.facts import Kind, TaskFacts
+from autoopt.strategies.model import CODES, FEATURES, SCORES, Features, TableData, TrainingContext
+from autoopt.task.facts import Kind, Modality, TaskFacts
 from autoopt.values import Slot
 
 METRICS = {Kind.BINARY: "roc_auc", Kind.MULTICLASS: "accuracy", Kind.REGRESSION: "rmse"}
@@ -39,7 +39,7 @@ def facts_of(kind: Kind, classes: int, metric: str = "") -> TaskFacts:
     metric = metric or METRICS[kind]
     return TaskFacts(
         name="test",
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=kind,
         metric=metric,
         metric_direction="minimize" if metric in ("rmse", "mae", "log_loss") else "maximize",
@@ -52,7 +52,7 @@ def facts_of(kind: Kind, classes: int, metric: str = "") -> TaskFacts:
     )
 
 
-def split(facts: TaskFacts, features: Features, target: NDArray[Any]) -> TrainingData:
+def split(facts: TaskFacts, features: Features, target: NDArray[Any]) -> TableData:
     """The first two thirds of the rows are train, the rest valid."""
     cut = features.rows * 2 // 3
 
@@ -61,7 +61,7 @@ def split(facts: TaskFacts, features: Features, target: NDArray[Any]) -> Trainin
             numbers=features.numbers[rows], codes=features.codes[rows], cardinalities=features.cardinalities
         )
 
-    return TrainingData(
+    return TableData(
         facts=facts,
         train=part(slice(0, cut)),
         train_target=target[:cut],
@@ -70,7 +70,7 @@ def split(facts: TaskFacts, features: Features, target: NDArray[Any]) -> Trainin
     )
 
 
-def task(kind: Kind, *, rows: int = 240, inputs: int = 5, embed: bool = False, metric: str = "") -> TrainingData:
+def task(kind: Kind, *, rows: int = 240, inputs: int = 5, embed: bool = False, metric: str = "") -> TableData:
     """A self-made task: the target hangs on the numbers and, with `embed`, on the codes."""
     random = np.random.default_rng(3)
     numbers = random.normal(size=(rows, inputs)).astype(np.float32)
@@ -85,7 +85,7 @@ def task(kind: Kind, *, rows: int = 240, inputs: int = 5, embed: bool = False, m
     return split(facts_of(kind, CLASSES[kind], metric), features, target)
 
 
-def digits() -> TrainingData:
+def digits() -> TableData:
     numbers, target = load_digits(return_X_y=True)
     order = np.random.default_rng(0).permutation(len(numbers))
     features = Features(

@@ -6,7 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.strategies.model import Features
-from autoopt.task.facts import ColumnFacts, Kind, Role, TaskFacts
+from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ def facts_of(
     columns += [ColumnFacts(name=n, role=Role.CATEGORY, used=True, missing=1, distinct=9) for n in categories]
     return TaskFacts(
         name="test",
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=kind,
         metric="rmse",
         metric_direction="minimize",

@@ -9,7 +9,7 @@ import h5py
 import numpy as np
 import pandas as pd
 
-from autoopt.task import Kind, TaskFacts, TaskOptions
+from autoopt.task import Kind, Modality, TaskFacts, TaskOptions
 
 
 def plain_frame(rows: int = 120, seed: int = 0) -> pd.DataFrame:
@@ -67,7 +67,7 @@ def facts_of(kind: Kind, classes: int = 0, metric: str = "rmse") -> TaskFacts:
     """Facts with nothing in them but what metrics ask for."""
     return TaskFacts(
         name="made up",
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=kind,
         metric=metric,
         metric_direction="maximize",

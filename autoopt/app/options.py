@@ -57,6 +57,9 @@ class SearchOptions:
     slots: int | None = None
     split_column: str | None = None
     time_column: str | None = None
+    text: tuple[str, ...] = ()  # columns of free text
+    image: str | None = None  # the column that names image files
+    image_size: int | None = None  # pixels a side that images are kept at
     tolerance: float = 0.01
     output: str | None = None  # where the bundle goes; default: home/bundles/STUDY
     inline: bool = False  # no processes: for debugging

@@ -20,9 +20,9 @@ from autoopt.space import Recipe, Space, load_space, pin, recipe_from_file, rest
 from autoopt.strategies import applies_reason, catalogue
 from autoopt.task import PreparedTask, TaskOptions, prepare_task
 from autoopt.task.facts import TaskFacts
+from autoopt.task.modality import modality_of
 from autoopt.values import DEFAULT_OBJECTIVES, Budget, Limit, Objective, Slot, parse_limits, parse_objectives
 
-DEFAULT_SPACE = "tabular"
 SPEC_VERSION = 1
 
 
@@ -96,7 +96,7 @@ def understand(options: SearchOptions) -> Understanding:
         source=_source_text(options),
         task=task,
         space=space,
-        space_source=options.space or DEFAULT_SPACE,
+        space_source=_space_name(options),
         recipe=request.recipe,
         objectives=parse_objectives(_wanted_objectives(options), facts.metric_direction),
         limits=request.limits,
@@ -138,6 +138,9 @@ def _task_options(options: SearchOptions) -> TaskOptions:
         metric=options.metric,
         split_column=options.split_column,
         time_column=options.time_column,
+        text=options.text,
+        image=options.image,
+        image_size=options.image_size,
         seed=options.seed,
     )
 
@@ -181,7 +184,12 @@ def _pinned(options: SearchOptions) -> Space:
     if unread:
         mend = "Write it like --set model=mlp; `autoopt strategies` lists what can be set."
         raise OptionError([Problem(what=f"--set {text!r} is not NAME=VALUE.", mend=mend) for text in unread])
-    return pin(load_space(options.space or DEFAULT_SPACE, known), options.pins, known)
+    return pin(load_space(_space_name(options), known), options.pins, known)
+
+
+def _space_name(options: SearchOptions) -> str:
+    """The space that was asked for, or the one of this kind of data."""
+    return options.space or modality_of(options.data, _task_options(options)).value
 
 
 def _source_text(options: SearchOptions) -> str:

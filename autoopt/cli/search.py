@@ -34,6 +34,11 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 @click.option("--slots", type=Number(int), metavar="N", help="Trials at a time. Default: by the machine.")
 @click.option("--split-column", metavar="COLUMN", help="A column that says train, valid or test.")
 @click.option("--time-column", metavar="COLUMN", help="Split by time: the newest rows are valid and test.")
+@click.option("--text", metavar="A,B", help="Columns of free text to learn from.")
+@click.option("--image", metavar="COLUMN", help="The column of a table that names image files.")
+@click.option(
+    "--image-size", type=Number(int), metavar="N", help="Pixels a side to keep images at. Default: by the data."
+)
 @click.option(
     "--tolerance", type=Number(float), metavar="SHARE", default=0.01, help="Loss a twin may have. Default: 0.01"
 )
@@ -45,6 +50,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 def search(
     data: str,
     objectives: str | None,
+    text: str | None,
     dry_run: bool,
     as_json: bool,
     debug: bool,
@@ -72,6 +78,7 @@ def search(
     options = SearchOptions(
         data=data,
         objectives=tuple(x.strip() for x in objectives.split(",")) if objectives is not None else None,
+        text=tuple(x.strip() for x in text.split(",")) if text is not None else (),
         places=Places(home=home, storage=storage, tracking_uri=tracking_uri),
         misread=misread(),
         **rest,  # type: ignore[arg-type]  # click has parsed each to its field's type

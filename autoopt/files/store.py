@@ -17,6 +17,7 @@ from autoopt.files.atomic import new_folder, write_json
 from autoopt.files.hashing import sha256_file
 
 MANIFEST = "entry.json"
+WORKING = "working"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -70,6 +71,14 @@ class Store:
             files = sorted(p.name for p in folder.iterdir() if p.is_file())
             size = sum((folder / name).stat().st_size for name in files)
             write_json(folder / MANIFEST, {"files": {n: sha256_file(folder / n) for n in files}, "size_bytes": size})
+
+    def working_folder(self, key: str) -> Path:
+        """Where the making of an entry keeps what it would need to go on after a crash; not made here."""
+        return self.path(WORKING, key)
+
+    def forget_working_folder(self, key: str) -> None:
+        """The entry was made: what led to it may go."""
+        self._drop(self.path(WORKING, key))
 
     def entries(self) -> Iterator[tuple[str, str, int, float]]:
         """(stage, key, bytes, time of last use) of every entry."""

@@ -19,11 +19,12 @@ from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
 from autoopt.stages.rows import batches
 from autoopt.strategies.deploying.quantize import Quantize
-from autoopt.strategies.model import Artifact, Features
-from autoopt.strategies.tables.preprocess import Rows, Target
+from autoopt.strategies.model import Artifact, Prepared
+from autoopt.strategies.tables.preprocess import Target
 from autoopt.strategies.trees.packed import packed_bytes
 from autoopt.task.facts import TaskFacts
 from autoopt.task.scoring import score
+from autoopt.task.snapshot import Part
 from autoopt.values import FailureReason
 
 GRAPH = "model.onnx"
@@ -47,7 +48,7 @@ class DeployedInfo:
 
 
 def whole_graph(
-    facts: TaskFacts, prepare: onnx.ModelProto, artifact: Artifact, quantize: Quantize, calibration: Features
+    facts: TaskFacts, prepare: onnx.ModelProto | None, artifact: Artifact, quantize: Quantize, calibration: Prepared
 ) -> bytes:
     """The bytes of the file to deploy: the same ones each time. Raises StageFailure when there can be no such graph."""
     model = quantize.apply(artifact, calibration)
@@ -64,7 +65,7 @@ def whole_graph(
     return content
 
 
-def score_rows(session: Session, facts: TaskFacts, part: Rows) -> NDArray[np.float32]:
+def score_rows(session: Session, facts: TaskFacts, part: Part) -> NDArray[np.float32]:
     """Scores (rows, classes) or (rows, 1) of a whole part by a loaded graph."""
     found = [session.run(feed) for feed in batches(facts, part, _SCORING_ROWS)]
     return np.concatenate(found) if found else np.zeros((0, max(len(facts.classes), 1)), dtype=np.float32)
@@ -73,7 +74,7 @@ def score_rows(session: Session, facts: TaskFacts, part: Rows) -> NDArray[np.flo
 def deploy(
     content: bytes,
     facts: TaskFacts,
-    valid: Rows,
+    valid: Part,
     trained_scores: NDArray[np.float64],
     quantize: str,
     folder: Path,

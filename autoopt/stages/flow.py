@@ -3,20 +3,20 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import final
+from typing import Any, final
 
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, StoreEntry, derived_seed
 from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy as deploying
-from autoopt.stages import prepare as preparing
 from autoopt.stages import train as training
 from autoopt.stages.contract import Reporter, StageRun
 from autoopt.stages.keys import DEPLOY, PREPARE, TRAIN, stage_keys
+from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
 from autoopt.strategies import artifacts, catalogue, models
 from autoopt.strategies.deploying.quantize import Quantize
-from autoopt.strategies.model import Artifact, Model, TrainingContext, TrainingData
-from autoopt.task.snapshot import Snapshot
+from autoopt.strategies.model import Artifact, Model, Prepared, TrainingContext, TrainingData
+from autoopt.task.snapshot import PartName, Snapshot
 from autoopt.values import FailureReason, Slot
 
 
@@ -36,6 +36,7 @@ class Flow:
         self.store = store
         self.recipe = recipe
         self.keys = stage_keys(catalogue(), recipe, fingerprint=self.facts.fingerprint, seed=seed, device=slot.device)
+        self._preparer = PREPARERS[self.facts.modality]
         self.quantize = Quantize.from_recipe(recipe)
         self.runs: list[StageRun] = []
         self._seed = seed
@@ -108,12 +109,18 @@ class Flow:
                 self.runs.append(StageRun(name=stage, key=key, hit=True, seconds=0.0, size_bytes=entry.size_bytes))
 
     def _prepare(self, folder: Path) -> None:
-        train, valid = self.snapshot.part("train"), self.snapshot.part("valid")
-        seed = derived_seed(self.keys.prepare)
-        preparing.prepare(self.facts, train, valid, self.recipe, seed, folder)
+        job = PrepareJob(
+            facts=self.facts,
+            train=self.snapshot.part("train"),
+            valid=self.snapshot.part("valid"),
+            recipe=self.recipe,
+            seed=derived_seed(self.keys.prepare),
+        )
+        self._preparer.prepare(job, folder)
 
     def _train(self, folder: Path) -> None:
         training.train(self._model(), self._data(), self._context(), folder)
+        self.store.forget_working_folder(self.keys.train)
 
     def _deploy(self, folder: Path) -> None:
         trained = self.trained()
@@ -143,9 +150,8 @@ class Flow:
         return artifacts()[training.load_info(entry).kind].load(entry.path)
 
     def _whole_graph(self, artifact: Artifact) -> bytes:
-        entry = self.prepared()
-        calibration = preparing.load_features(entry, "train")
-        return deploying.whole_graph(self.facts, preparing.load_graph(entry), artifact, self.quantize, calibration)
+        prepare = self._preparer.graph(self.prepared().path)
+        return deploying.whole_graph(self.facts, prepare, artifact, self.quantize, self.part("train"))
 
     def _model(self) -> Model:
         known, name = models(), str(self.recipe.get("model", ""))
@@ -154,13 +160,19 @@ class Flow:
             raise StageFailure(FailureReason.ERROR, message)
         return known[name].from_recipe(self.recipe)
 
-    def _data(self) -> TrainingData:
-        entry = self.prepared()
+    def part(self, name: PartName) -> Prepared:
+        """One part as the model learns from it."""
+        entry, part = self.prepared(), self.snapshot.part(name)
+        return self._preparer.load(
+            LoadJob(folder=entry.path, facts=self.facts, part_name=name, part=part, recipe=self.recipe)
+        )
+
+    def _data(self) -> TrainingData[Any]:
         return TrainingData(
             facts=self.facts,
-            train=preparing.load_features(entry, "train"),
+            train=self.part("train"),
             train_target=self.snapshot.part("train").target,
-            valid=preparing.load_features(entry, "valid"),
+            valid=self.part("valid"),
             valid_target=self.snapshot.part("valid").target,
         )
 
@@ -169,4 +181,10 @@ class Flow:
             self.report(TRAIN, step=step, values=values)
 
         seed = derived_seed(self._seed, self.keys.train)
-        return TrainingContext(recipe=self.recipe, slot=self._slot, seed=seed, report=report)
+        return TrainingContext(
+            recipe=self.recipe,
+            slot=self._slot,
+            seed=seed,
+            report=report,
+            checkpoints=self.store.working_folder(self.keys.train),
+        )

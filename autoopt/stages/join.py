@@ -16,18 +16,30 @@ _DEFAULT_DOMAINS = ("", "ai.onnx")
 
 
 def join(
-    prepare: onnx.ModelProto,
+    prepare: onnx.ModelProto | None,
     model: onnx.ModelProto,
     metadata: Mapping[str, str],
     complete: Callable[[onnx.GraphProto], None] | None = None,
 ) -> onnx.ModelProto:
     """The whole pipeline as one checked graph.
 
-    Inputs keep the names that the preprocessing graph gives them, the output is SCORES; inner names get a prefix, so
+    Without a preprocessing graph it is the model's, which then takes raw inputs. Inputs keep the names that the
+    preprocessing graph gives them, the output is SCORES; inner names get a prefix, so
     that the halves cannot clash. Nodes and constants that nothing reads are left out, `metadata` becomes the model's
     metadata_props, and `complete` may add what comes after the scores. Raises onnx.checker.ValidationError when the
     result does not hold up.
     """
+    joined = _ready(model) if prepare is None else _merged(prepare, model)
+    _prune(joined.graph)
+    if complete is not None:
+        complete(joined.graph)
+    helper.set_model_props(joined, dict(metadata))
+    onnx.checker.check_model(joined, full_check=True)
+    return joined
+
+
+def _merged(prepare: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto:
+    """Both graphs as one, the outputs of the first being the inputs of the second."""
     first, second = _ready(prepare), _ready(model)
     _align_opsets(first, second)
     first = compose.add_prefix(first, free_prefix(_PREPARE, prepare.graph), rename_inputs=False, inplace=True)
@@ -39,11 +51,6 @@ def join(
     unique = {o.domain: o.version for o in joined.opset_import}  # merge_models lists each half's imports
     del joined.opset_import[:]
     joined.opset_import.extend(helper.make_opsetid(d, v) for d, v in unique.items())
-    _prune(joined.graph)
-    if complete is not None:
-        complete(joined.graph)
-    helper.set_model_props(joined, dict(metadata))
-    onnx.checker.check_model(joined, full_check=True)
     return joined
 
 

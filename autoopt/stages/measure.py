@@ -15,8 +15,9 @@ from autoopt.runtime import Latency, Session, latency, reference_call
 from autoopt.runtime.timing import Call
 from autoopt.stages import deploy
 from autoopt.stages.rows import Feed, feeds_of
-from autoopt.strategies.tables.preprocess import Rows, Target
+from autoopt.strategies.tables.preprocess import Target
 from autoopt.task.facts import TaskFacts
+from autoopt.task.snapshot import Part
 from autoopt.values import (
     LATENCY_BATCH_MS,
     LATENCY_MS,
@@ -60,7 +61,7 @@ class Timing:
 
 def time_graphs(
     facts: TaskFacts,
-    rows: Rows,
+    rows: Part,
     graphs: Mapping[str, bytes],
     *,
     single_s: float,
@@ -109,7 +110,7 @@ def latency_measures(timed: Timed, *, factor: float = 1.0, provisional: bool) ->
 
 
 def measure_graph(
-    facts: TaskFacts, rows: Rows, content: bytes, *, quiet: bool, reference_quiet_ms: float | None
+    facts: TaskFacts, rows: Part, content: bytes, *, quiet: bool, reference_quiet_ms: float | None
 ) -> dict[str, Measurement]:
     """Latencies and size of one graph, as a trial takes them."""
     timing = time_graphs(facts, rows, {"graph": content}, single_s=SINGLE_S, batch_s=BATCH_S)

@@ -7,6 +7,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -32,7 +33,7 @@ class TrainedInfo:
     last_step: int | None  # that the training reported; None when it reported none
 
 
-def train(model: Model, data: TrainingData, context: TrainingContext, folder: Path) -> None:
+def train(model: Model, data: TrainingData[Any], context: TrainingContext, folder: Path) -> None:
     """Train and write artifact, valid scores (rows, classes) or (rows, 1), and `trained.json` into `folder`.
 
     Raises StageFailure: NOT_FINITE for predictions that are NaN or infinite, whatever the model itself finds else.

@@ -19,8 +19,8 @@ from autoopt.stages.flow import Flow
 from autoopt.stages.judge import judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
-from autoopt.stages.rows import RawRows
-from autoopt.strategies.tables.preprocess import Target, graph_feed
+from autoopt.stages.rows import feed_of
+from autoopt.strategies.tables.preprocess import Target
 from autoopt.task.facts import TaskFacts
 from autoopt.task.scoring import bootstrap_interval, score
 from autoopt.task.snapshot import Part, Snapshot
@@ -114,8 +114,8 @@ class _Check:
         """A few raw valid rows with every artifact's scores, so that a bundle can be checked anywhere."""
         rows = len(self._valid.target)
         index = np.unique(np.linspace(0, rows - 1, num=min(SAMPLE_ROWS, rows)).round().astype(np.int64))
-        chosen = RawRows(numbers=self._valid.numbers[index], categories=self._valid.categories[index])
-        feed = graph_feed(self._facts, chosen)
+        chosen = self._valid.take(index)
+        feed = feed_of(self._facts, chosen)
         scores = {role: session.run(feed).astype(float).tolist() for role, session in self._sessions.items()}
         return {"columns": raw_columns(self._facts, chosen), **scores}
 
@@ -178,7 +178,7 @@ def latency_json(timed: Timed, *, alone: bool) -> dict[str, Any]:
     }
 
 
-def raw_columns(facts: TaskFacts, rows: RawRows) -> dict[str, list[Any]]:
+def raw_columns(facts: TaskFacts, rows: Part) -> dict[str, list[Any]]:
     """Rows by column as JSON: missing numbers None, missing texts ''."""
     numbers = {
         name: [None if math.isnan(v) else float(v) for v in rows.numbers[:, j]]

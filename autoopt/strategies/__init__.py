@@ -4,14 +4,15 @@ The order of the export list is the order of the catalogue: after `model`, a rec
 deployed graph, and a strategy's conditions name earlier ones only.
 """
 
+import dataclasses
 import inspect
 from collections.abc import Callable, Mapping
 from functools import cache
 
 from autoopt.space.catalogue import Catalogue, Declaration
-from autoopt.space.domains import Choice, Value
+from autoopt.space.domains import Choice, Condition, Value
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.base import Strategy
+from autoopt.strategies.base import NETWORKS, Strategy
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
 from autoopt.strategies.learning.batch_size import BatchSize
@@ -22,6 +23,7 @@ from autoopt.strategies.linear.artifact import LinearArtifact
 from autoopt.strategies.linear.linear import Linear
 from autoopt.strategies.linear.linear_svm import LinearSVM
 from autoopt.strategies.model import Artifact, Model
+from autoopt.strategies.networks.exported import ExportedArtifact
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.strategies.tables.encode import Encode
@@ -85,7 +87,7 @@ def models() -> Mapping[str, type[Model]]:
 
 def artifacts() -> Mapping[str, type[Artifact]]:
     """The kinds of artifact that models leave, by the name under which a store entry holds them."""
-    return {a.kind: a for a in (TreesArtifact, LinearArtifact, NetworkArtifact)}
+    return {a.kind: a for a in (TreesArtifact, LinearArtifact, NetworkArtifact, ExportedArtifact)}
 
 
 @cache
@@ -101,7 +103,17 @@ def catalogue() -> Catalogue:
         summary="what learns",
         required=True,
     )
-    return Catalogue([model, *(d for strategy in STRATEGIES for d in strategy.declarations())])
+    return Catalogue([model, *(d for strategy in STRATEGIES for d in declarations(strategy))])
+
+
+def declarations(strategy: type[Strategy]) -> tuple[Declaration, ...]:
+    """A strategy's fields, NETWORKS in their conditions replaced by the names of the networks."""
+    networks: tuple[Value, ...] = tuple(name for name, m in models().items() if m.learns_in_steps)
+
+    def named(condition: Condition) -> Condition:
+        return tuple((name, networks if values == NETWORKS else values) for name, values in condition)
+
+    return tuple(dataclasses.replace(d, when=named(d.when)) for d in strategy.declarations())
 
 
 def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None], str | None]:
@@ -110,7 +122,7 @@ def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None],
     For the value None: why the field means nothing here at all, such as `encode` without a category column.
     """
     members = models()
-    owners = {d.name: s for s in STRATEGIES for d in s.declarations()}
+    owners = {d.name: s for s in STRATEGIES for d in declarations(s)}
 
     def reason(name: str, value: Value | None) -> str | None:
         if name == MODEL:

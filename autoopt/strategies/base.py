@@ -4,13 +4,16 @@ import dataclasses
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, ClassVar, Literal, Self
+from typing import Any, ClassVar, Final, Literal, Self
 
 from autoopt.space.catalogue import Declaration
 from autoopt.space.domains import Choice, Condition, Domain, Real, Value, Whole
 from autoopt.space.recipe import Recipe
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
+
+NETWORKS: Final = ("networks",)
+"""In a condition on `model`: every model that learns in steps. The catalogue puts their names in its place."""
 
 Stage = Literal["prepare", "train", "shrink", "deploy"]
 

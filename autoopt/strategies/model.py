@@ -8,7 +8,7 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import ClassVar, Self
+from typing import Any, ClassVar, Generic, Self, TypeVar
 
 import numpy as np
 import onnx
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import Strategy
-from autoopt.task.facts import TaskFacts
+from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
 OPSET = 18
@@ -30,9 +30,22 @@ SCORES = "scores"
 """Graph output of every model: float32 (rows, classes) probabilities, or (rows, 1) predicted values."""
 
 
+class Prepared(ABC):
+    """Rows as a model learns from them: what the stage `prepare` left of one part."""
+
+    @property
+    @abstractmethod
+    def rows(self) -> int:
+        """How many."""
+
+    @abstractmethod
+    def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
+        """The chosen rows as inputs of the model's own graph (not of the whole pipeline's)."""
+
+
 @dataclass(frozen=True, kw_only=True)
-class Features:
-    """Prepared rows: what the preprocessing graph gave."""
+class Features(Prepared):
+    """Prepared rows of a table: what the preprocessing graph gave."""
 
     numbers: NDArray[np.float32]  # (rows, n); NaN only with `impute: native`
     codes: NDArray[np.int64]  # (rows, m); m is 0 unless `encode: embed`
@@ -42,16 +55,29 @@ class Features:
     def rows(self) -> int:
         return int(self.numbers.shape[0])
 
+    def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
+        found: dict[str, NDArray[Any]] = {FEATURES: np.ascontiguousarray(self.numbers[chosen])}
+        if self.cardinalities:
+            found[CODES] = np.ascontiguousarray(self.codes[chosen])
+        return found
+
+
+P = TypeVar("P", bound=Prepared)
+
 
 @dataclass(frozen=True, kw_only=True)
-class TrainingData:
+class TrainingData(Generic[P]):
     """What a model learns from. Targets: int64 class indices (rows,), or float64 values (rows,)."""
 
     facts: TaskFacts
-    train: Features
+    train: P
     train_target: NDArray[np.int64] | NDArray[np.float64]
-    valid: Features
+    valid: P
     valid_target: NDArray[np.int64] | NDArray[np.float64]
+
+
+TableData = TrainingData[Features]
+"""What the models of tables learn from."""
 
 
 StepReport = Callable[[int, dict[str, float]], None]
@@ -66,13 +92,15 @@ class TrainingContext:
     slot: Slot
     seed: int
     report: StepReport
+    checkpoints: Path | None = None  # a folder of this training's own, kept over crashes; None: it is not kept
+    limit_s: float | None = None  # how long the training may take; networks then plan for fewer epochs
 
 
 class Artifact(ABC):
     """A trained model as arrays."""
 
     kind: ClassVar[str]
-    """'trees', 'linear' or 'network': what a store entry says it holds."""
+    """'trees', 'linear', 'network' or 'exported': what a store entry says it holds."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:
@@ -101,13 +129,23 @@ class Trained:
 class Model(Strategy):
     """An option of the `model` dimension."""
 
+    modalities: ClassVar[tuple[Modality, ...]] = (Modality.TABULAR,)
+    """What it learns from."""
+    learns_in_steps: ClassVar[bool] = False
+    """Whether it is a network, trained by the one loop: what NETWORKS stands for."""
     artifact_kind: ClassVar[str]
     """`kind` of the artifacts that `train` leaves: what can be done with them after training hangs on it."""
 
+    @classmethod
+    def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
+        if task.modality in cls.modalities:
+            return None
+        return f"it learns from {' and '.join(cls.modalities)} data, and this task is {task.modality}"
+
     @abstractmethod
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
         """Fit on train, with valid for early stopping. Raises StageFailure when it cannot be done."""
 
-    def untrained(self, data: TrainingData, context: TrainingContext) -> Artifact | None:
+    def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
         """The same shape with random weights where size and latency hang on the shape alone; else None."""
         return None

@@ -7,7 +7,7 @@
 import importlib
 from typing import TYPE_CHECKING, Any
 
-from autoopt.task.facts import ColumnFacts, Kind, Role, TaskFacts
+from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts, TensorFacts
 from autoopt.task.options import TaskOptions
 
 if TYPE_CHECKING:
@@ -41,12 +41,14 @@ __all__ = [
     "ColumnFacts",
     "Kind",
     "Metric",
+    "Modality",
     "Part",
     "PreparedTask",
     "Role",
     "Snapshot",
     "TaskFacts",
     "TaskOptions",
+    "TensorFacts",
     "bootstrap_interval",
     "dummy_scores",
     "metric",

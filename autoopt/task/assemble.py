@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autoopt.errors import DataError
 from autoopt.files import sha256_json
 from autoopt.task.columns import Column
-from autoopt.task.facts import ColumnFacts, Role, TaskFacts
+from autoopt.task.facts import ColumnFacts, Modality, Role, TaskFacts
 from autoopt.task.metrics import Metric
 from autoopt.task.options import TaskOptions
 from autoopt.task.snapshot import PartArrays, write_snapshot
@@ -80,7 +80,7 @@ def assemble(
     arrays = _part_arrays(used, target, parts, table.row_numbers)
     facts = TaskFacts(
         name=name,
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=target.kind,
         metric=chosen.name,
         metric_direction=chosen.direction,
@@ -140,5 +140,4 @@ def _fingerprint(facts: TaskFacts, categories: tuple[tuple[str, ...], ...], part
 
 def _every_array(parts: dict[str, PartArrays]) -> Iterator[NDArray[np.generic]]:
     for part in PARTS:
-        arrays = parts[part]
-        yield from (arrays.numbers, arrays.codes, arrays.target, arrays.row_ids)
+        yield from (array for _, array in parts[part].arrays())

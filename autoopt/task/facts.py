@@ -21,7 +21,7 @@ class Kind(StrEnum):
 
 
 class Role(StrEnum):
-    """What a column is taken for. Only number, boolean and category are learned from, for now."""
+    """What a column is taken for. Numbers, truth values and categories are learned from, and texts where asked for."""
 
     NUMBER = "number"
     BOOLEAN = "boolean"
@@ -50,12 +50,30 @@ class ColumnFacts:
     )
 
 
+class Modality(StrEnum):
+    """What the data are. A space, a way of preparing and some models belong to each."""
+
+    TABULAR = "tabular"
+    TEXT = "text"  # a table whose text columns are learned from
+    IMAGES = "images"
+    MODULE = "module"  # the user's own network and datasets
+
+
+@dataclass(frozen=True, kw_only=True)
+class TensorFacts:
+    """One raw input that is an array: the pixels of an image, an input of a user's module."""
+
+    name: str  # of the graph's input
+    dtype: str  # numpy's name of it, such as 'uint8' or 'float32'
+    shape: tuple[int, ...]  # of one row: (height, width, 3) for pixels
+
+
 @dataclass(frozen=True, kw_only=True)
 class TaskFacts:
     """A task, as its snapshot on disk describes it."""
 
     name: str  # e.g. "adult.csv" or "demo:digits"
-    modality: str  # "tabular"; "images", "text" and "module" come later
+    modality: Modality
     kind: Kind
     metric: str
     metric_direction: Direction
@@ -68,6 +86,8 @@ class TaskFacts:
     warnings: tuple[str, ...] = ()
     split: str = ""  # how the rows were split, in a user's words
     seed: int = 0  # of the split
+    tensors: tuple[TensorFacts, ...] = ()  # raw inputs beside the columns, in the order of the graph's inputs
+    module: str = ""  # of a module task: where its function is, 'path/to/task.py:function'
 
     @property
     def positive_class(self) -> str | None:
@@ -84,11 +104,23 @@ class TaskFacts:
         """Category columns, in file order: text in a snapshot, '' where missing."""
         return tuple(c.name for c in self.columns if c.used and c.role is Role.CATEGORY)
 
+    @property
+    def text_columns(self) -> tuple[str, ...]:
+        """Columns of free text that are learned from, in file order: text in a snapshot, '' where missing."""
+        return tuple(c.name for c in self.columns if c.used and c.role is Role.TEXT)
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "TaskFacts":
         columns = tuple(ColumnFacts(**{**c, "role": Role(c["role"])}) for c in raw["columns"])
-        changed = {"kind": Kind(raw["kind"]), "columns": columns, "classes": tuple(raw["classes"])}
+        tensors = tuple(TensorFacts(**{**t, "shape": tuple(t["shape"])}) for t in raw.get("tensors", ()))
+        changed = {
+            "modality": Modality(raw["modality"]),
+            "kind": Kind(raw["kind"]),
+            "columns": columns,
+            "classes": tuple(raw["classes"]),
+            "tensors": tensors,
+        }
         return cls(**{**raw, **changed, "warnings": tuple(raw["warnings"])})

@@ -11,4 +11,7 @@ class TaskOptions:
     metric: str | None = None
     split_column: str | None = None  # its values name the part of each row
     time_column: str | None = None  # oldest rows train, newest test
+    text: tuple[str, ...] = ()  # columns of free text that are to be learned from
+    image: str | None = None  # the column that names image files
+    image_size: int | None = None  # pixels a side that images are kept at
     seed: int = 0  # of the hash split

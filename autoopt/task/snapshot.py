@@ -4,15 +4,19 @@
     train.numbers.npy   float64 (rows, n), NaN where missing; and valid, test
     train.codes.npy     int32 (rows, m) into the values of each category column, 0 where missing
     train.target.npy    int64 class indices or float64 values
+    train.text0.npy     uint8, the texts of the first text column one after another as UTF-8; and text1, ...
+    train.text0_ends.npy   int64, where each of them ends
+    train.tensor0.npy   (rows, ...) the first array input, such as pixels; and tensor1, ...
     train.row_ids.npy   int64 rows of the file, as messages number them
 
 A part's files are compared with their digests when the part is first asked for: the test part is not even read before
 it is wanted.
 """
 
+import dataclasses
 import json
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -31,6 +35,10 @@ _FIELDS = ("numbers", "codes", "target", "row_ids")
 PartName = Literal["train", "valid", "test"]
 
 
+def _nothing() -> NDArray[Any]:
+    return np.zeros((0, 0), dtype=object)
+
+
 @dataclass(frozen=True, kw_only=True)
 class PartArrays:
     """A part as it is stored: categories by code."""
@@ -39,6 +47,17 @@ class PartArrays:
     codes: NDArray[np.int32]
     target: NDArray[np.int64] | NDArray[np.float64]
     row_ids: NDArray[np.int64]
+    texts: tuple[NDArray[np.object_], ...] = ()  # for each text column (rows,) of str, '' where missing
+    tensors: tuple[NDArray[Any], ...] = ()  # for each array input (rows, ...)
+
+    def arrays(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Every array under the name of its file, texts as bytes."""
+        yield from ((field, getattr(self, field)) for field in _FIELDS)
+        for k, texts in enumerate(self.texts):
+            encoded = [text.encode("utf-8", "replace") for text in texts]
+            yield f"text{k}", np.frombuffer(b"".join(encoded), dtype=np.uint8)
+            yield f"text{k}_ends", np.cumsum([len(e) for e in encoded], dtype=np.int64)
+        yield from ((f"tensor{k}", values) for k, values in enumerate(self.tensors))
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,10 +68,23 @@ class Part:
     categories: NDArray[Any]  # (rows, m) of str, '' where missing; columns as facts.category_columns
     target: NDArray[np.int64] | NDArray[np.float64]  # (rows,) class indices or values
     row_ids: NDArray[np.int64]  # (rows,) rows of the file, 1-based; the header of a text file is row 1
+    texts: NDArray[Any] = dataclasses.field(default_factory=_nothing)  # (rows, t) of str; columns as facts.text_columns
+    tensors: tuple[NDArray[Any], ...] = ()  # (rows, ...) each, mapped; as facts.tensors
 
     @property
     def rows(self) -> int:
         return len(self.target)
+
+    def take(self, chosen: NDArray[np.int64] | slice) -> "Part":
+        """Some of the rows; without a copy where `chosen` is a slice."""
+        return Part(
+            numbers=self.numbers[chosen],
+            categories=self.categories[chosen],
+            target=self.target[chosen],
+            row_ids=self.row_ids[chosen],
+            texts=self.texts[chosen] if self.texts.size else self.texts,
+            tensors=tuple(values[chosen] for values in self.tensors),
+        )
 
 
 def write_snapshot(
@@ -69,9 +101,9 @@ def write_snapshot(
     with new_folder(folder) as temporary:
         files = {}
         for name, part in parts.items():
-            for field in _FIELDS:
+            for field, array in part.arrays():
                 path = temporary / f"{name}.{field}.npy"
-                np.save(path, getattr(part, field), allow_pickle=False)
+                np.save(path, array, allow_pickle=False)
                 files[path.name] = sha256_file(path)
         content = {"version": _VERSION, "facts": facts.to_json(), "categories": categories, "files": files}
         write_json(temporary / MANIFEST, {**content, "sha256": sha256_json(content)})
@@ -118,7 +150,12 @@ class Snapshot:
             for k, values in enumerate(self._values):
                 texts[:, k] = values[stored.codes[:, k]]
             self._parts[name] = Part(
-                numbers=stored.numbers, categories=texts, target=stored.target, row_ids=stored.row_ids
+                numbers=stored.numbers,
+                categories=texts,
+                target=stored.target,
+                row_ids=stored.row_ids,
+                texts=_side_by_side(stored.texts, len(stored.target)),
+                tensors=stored.tensors,
             )
         return self._parts[name]
 
@@ -151,8 +188,17 @@ class Snapshot:
     def _stored(self, name: str) -> PartArrays:
         if name not in self._arrays:
             arrays = {field: self._mapped(f"{name}.{field}.npy") for field in _FIELDS}
-            self._arrays[name] = PartArrays(**arrays)
+            texts = tuple(self._texts(name, k) for k in range(len(self.facts.text_columns)))
+            tensors = tuple(self._mapped(f"{name}.tensor{k}.npy") for k in range(len(self.facts.tensors)))
+            self._arrays[name] = PartArrays(**arrays, texts=texts, tensors=tensors)
         return self._arrays[name]
+
+    def _texts(self, name: str, column: int) -> NDArray[np.object_]:
+        content = self._mapped(f"{name}.text{column}.npy").tobytes()
+        ends = self._mapped(f"{name}.text{column}_ends.npy").tolist()
+        found = np.empty(len(ends), dtype=object)
+        found[:] = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
+        return found
 
     def _mapped(self, file: str) -> NDArray[Any]:
         path = self.folder / file
@@ -163,6 +209,10 @@ class Snapshot:
             return np.asarray(np.load(path, mmap_mode="c" if _has_rows(path) else None, allow_pickle=False))
         except (OSError, ValueError, KeyError) as error:
             raise error if isinstance(error, DataError) else _damaged(self.folder, file) from None
+
+
+def _side_by_side(columns: tuple[NDArray[np.object_], ...], rows: int) -> NDArray[Any]:
+    return np.stack(columns, axis=1) if columns else np.zeros((rows, 0), dtype=object)
 
 
 def _has_rows(path: Path) -> bool:

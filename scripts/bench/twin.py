@@ -25,10 +25,9 @@ from sklearn.datasets import make_classification
 from autoopt.files import Store
 from autoopt.runtime import Session
 from autoopt.space import Recipe
-from autoopt.stages import deploy, prepare
+from autoopt.stages import deploy
 from autoopt.stages.flow import Flow
 from autoopt.stages.rows import feeds_of
-from autoopt.strategies.model import CODES, FEATURES
 from autoopt.task import Snapshot, TaskOptions, prepare_task, score
 from autoopt.values import Slot, format_bytes
 
@@ -125,12 +124,12 @@ class Lab:
         """The network alone, then the whole pipeline."""
         flows = {FLOAT: self.flow(recipe), TWIN: self.flow({**recipe, "quantize": "static_int8"})}
         whole = self._pipelines(flows)
-        features = prepare.load_features(flows[FLOAT].prepared(), "valid")
-        calibration = prepare.load_features(flows[FLOAT].prepared(), "train")
+        features = flows[FLOAT].part("valid")
+        calibration = flows[FLOAT].part("train")
         alone = {
             role: flow.quantize.apply(flow.artifact(), calibration).SerializeToString() for role, flow in flows.items()
         }
-        rows: dict[str, NDArray[Any]] = {FEATURES: features.numbers, CODES: features.codes}
+        rows: dict[str, NDArray[Any]] = features.model_feed(slice(None))
         feeds = {b: _slices({n: rows[n] for n in Session(alone[FLOAT]).inputs}, b) for b in BATCHES}
         scores = {role: Session(graph).run({n: rows[n] for n in feeds[1][0]}) for role, graph in alone.items()}
         return [

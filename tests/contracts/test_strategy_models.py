@@ -10,7 +10,7 @@ from autoopt.errors import StageFailure
 from autoopt.strategies.linear.artifact import LinearArtifact
 from autoopt.strategies.linear.linear import Linear
 from autoopt.strategies.linear.linear_svm import LinearSVM
-from autoopt.strategies.model import Features, Model, TrainingData
+from autoopt.strategies.model import Features, Model, TableData
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.strategies.trees.decision_tree import DecisionTree
 from autoopt.strategies.trees.extra_trees import ExtraTrees
@@ -56,7 +56,7 @@ def test_graph_gives_what_the_trained_model_gives(name: str, missing: bool, kind
     _check_useful(data, trained.valid_scores)
 
 
-def _check_reports(reports: Reports, data: TrainingData, last: np.ndarray | None) -> None:
+def _check_reports(reports: Reports, data: TableData, last: np.ndarray | None) -> None:
     steps = [step for step, _ in reports.seen]
     assert steps[0] == 0
     assert steps == sorted(steps)
@@ -66,7 +66,7 @@ def _check_reports(reports: Reports, data: TrainingData, last: np.ndarray | None
         assert quality == pytest.approx(score(data.facts.metric, data.facts, data.valid_target, last), rel=1e-9)
 
 
-def _check_useful(data: TrainingData, scores: np.ndarray) -> None:
+def _check_useful(data: TableData, scores: np.ndarray) -> None:
     """Columns stand for the right classes, rows for the right rows: far better than a guess."""
     quality = score(data.facts.metric, data.facts, data.valid_target, scores)
     if data.facts.kind is Kind.REGRESSION:
@@ -90,7 +90,7 @@ def test_compact_graph_is_smaller_and_gives_the_same(name: str, missing: bool, k
     assert compact.ByteSize() < (0.75 if artifact.arrays.splits < 200 else 0.5) * portable.ByteSize()
 
 
-def _huge(data: TrainingData) -> np.ndarray:
+def _huge(data: TableData) -> np.ndarray:
     return np.array([[3e38], [-3e38], [0.0], [-0.0]], dtype=np.float32) * np.ones_like(data.valid.numbers[:1])
 
 
@@ -186,7 +186,7 @@ def test_a_class_that_valid_or_train_does_not_hold(name: str) -> None:
 @every_model
 def test_valid_of_one_class_reports_no_undefined_quality(name: str) -> None:
     data = sklearn_data(Kind.BINARY)
-    only = TrainingData(
+    only = TableData(
         facts=data.facts,
         train=data.train,
         train_target=data.train_target,
@@ -241,7 +241,7 @@ def test_codes_and_no_features_are_refused(name: str) -> None:
     empty = Features(numbers=np.zeros((4, 0), dtype=np.float32), codes=np.zeros((4, 0), dtype=np.int64))
     facts, target = facts_of(Kind.BINARY, 2, {}), np.array([0, 1, 0, 1])
     for features, words in ((codes, "encode: embed left 2 columns"), (empty, "no feature")):
-        data = TrainingData(facts=facts, train=features, train_target=target, valid=features, valid_target=target)
+        data = TableData(facts=facts, train=features, train_target=target, valid=features, valid_target=target)
         with pytest.raises(StageFailure, match=words):
             MODELS[name].train(data, context())
 

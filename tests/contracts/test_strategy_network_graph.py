@@ -8,7 +8,7 @@ import pytest
 import torch
 from support_network import context, run, task
 
-from autoopt.strategies.model import CODES, FEATURES, SCORES, TrainingData
+from autoopt.strategies.model import CODES, FEATURES, SCORES, TableData
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.task.facts import Kind
@@ -20,7 +20,7 @@ def small(**fields: object) -> MLP:
     return MLP(**{"width": 16, "depth": 2, "epochs": 2, **fields})  # type: ignore[arg-type]
 
 
-def graph_error(mlp: MLP, data: TrainingData) -> float:
+def graph_error(mlp: MLP, data: TableData) -> float:
     """Largest difference between graph and torch, relative above 1."""
     trained = mlp.train(data, context({"batch_size": 32}))
     found = run(trained.artifact.graph(), data.valid)

@@ -10,7 +10,7 @@ from support_network import Reports, context, digits, facts_of, task
 from autoopt.errors import StageFailure
 from autoopt.strategies.networks.mlp import MLP, embedding_width, standardisation
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
-from autoopt.task.facts import Kind
+from autoopt.task.facts import Kind, Modality
 from autoopt.task.scoring import score
 from autoopt.values import FailureReason, Slot
 
@@ -129,6 +129,6 @@ def test_target_shift_is_kept_out_of_classification() -> None:
 def test_applies_to_tables_only() -> None:
     facts = facts_of(Kind.BINARY, 2)
     assert MLP.applies(facts, Slot(index=0)) is None
-    reason = MLP.applies(dataclasses.replace(facts, modality="images"), Slot(index=0))
+    reason = MLP.applies(dataclasses.replace(facts, modality=Modality.IMAGES), Slot(index=0))
     assert reason is not None
     assert "images" in reason

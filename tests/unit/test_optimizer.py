@@ -4,6 +4,7 @@ import pytest
 import torch
 
 from autoopt.space.recipe import Recipe
+from autoopt.strategies import declarations, models
 from autoopt.strategies.learning.optimizer import Optimizer
 
 CLASSES = {
@@ -37,9 +38,10 @@ def test_only_matrices_decay() -> None:
 
 
 def test_momentum_counts_only_where_it_is_used() -> None:
-    conditions = {d.name: dict(d.when) for d in Optimizer.declarations()}
-    assert conditions["optimizer.momentum"] == {"model": ("mlp",), "optimizer": ("sgd", "rmsprop")}
-    assert conditions["optimizer.learning_rate"] == {"model": ("mlp",)}
+    conditions = {d.name: dict(d.when) for d in declarations(Optimizer)}
+    networks = tuple(name for name, model in models().items() if model.learns_in_steps)
+    assert conditions["optimizer.momentum"] == {"model": networks, "optimizer": ("sgd", "rmsprop")}
+    assert conditions["optimizer.learning_rate"] == {"model": networks}
 
 
 @pytest.mark.parametrize("name", CLASSES)

@@ -6,7 +6,7 @@ from support_network import Reports, context, facts_of, run, task
 
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.training_loop import Plan, fit, settled
-from autoopt.strategies.networks.mlp import MLP, train_rows, valid_judge
+from autoopt.strategies.networks.mlp import MLP, train_source, valid_judge
 from autoopt.task.facts import Kind
 from autoopt.values import Slot
 
@@ -22,7 +22,7 @@ def test_products_of_training_run_in_it_and_those_of_scoring_in_float32(name: st
         network = MLP(width=16).network(data)
         network.blocks[0].inner.register_forward_hook(lambda module, _, output: seen[module.training].add(output.dtype))
         plan = Plan.from_recipe(where.recipe, epochs=2, patience=5, seed=1)
-        fit(network, train_rows(data, network, device), valid_judge(data, device), plan, Reports())
+        fit(network, train_source(data, network, device), valid_judge(data, device), plan, Reports())
     assert seen == {True: {DTYPES[name]}, False: {torch.float32}}
     assert {p.dtype for p in network.parameters()} == {torch.float32}
 

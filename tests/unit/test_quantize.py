@@ -20,7 +20,7 @@ from autoopt.strategies.deploying.quantize import (
     static_int8,
     twin_choice,
 )
-from autoopt.strategies.model import Artifact, Features, TrainingData
+from autoopt.strategies.model import Artifact, TableData
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.task.facts import Kind
@@ -30,7 +30,7 @@ INTEGER_KERNELS = {"dynamic_int8": "DynamicQuantizeMatMul", "static_int8": "QGem
 
 
 @pytest.fixture(scope="module")
-def wide() -> tuple[Artifact, TrainingData]:
+def wide() -> tuple[Artifact, TableData]:
     """A 512-wide network that knows the digits."""
     data = digits()
     recipe = {"batch_size": 64, "schedule": "one_cycle"}
@@ -38,9 +38,7 @@ def wide() -> tuple[Artifact, TrainingData]:
 
 
 @pytest.mark.parametrize("form", INT8)
-def test_a_wide_network_shrinks_and_still_agrees(
-    form: str, wide: tuple[Artifact, TrainingData], tmp_path: Path
-) -> None:
+def test_a_wide_network_shrinks_and_still_agrees(form: str, wide: tuple[Artifact, TableData], tmp_path: Path) -> None:
     artifact, data = wide
     quantized = Quantize(form=form).apply(artifact, data.train)
     plain = artifact.graph()
@@ -56,7 +54,7 @@ def test_a_wide_network_shrinks_and_still_agrees(
 
 
 @pytest.mark.parametrize("form", INT8)
-def test_no_float_copy_of_a_matrix_is_left(form: str, wide: tuple[Artifact, TrainingData]) -> None:
+def test_no_float_copy_of_a_matrix_is_left(form: str, wide: tuple[Artifact, TableData]) -> None:
     artifact, data = wide
     quantized = Quantize(form=form).apply(artifact, data.train)
     floats = [i for i in quantized.graph.initializer if i.data_type == onnx.TensorProto.FLOAT]
@@ -110,7 +108,7 @@ def test_a_column_that_claims_the_range_gets_a_scale_of_its_own() -> None:
     lopsided = NetworkArtifact(architecture=artifact.architecture, weights=weights)
     assert not columns_differ(artifact.graph())
     assert columns_differ(lopsided.graph())
-    per_column = static_int8(lopsided.graph(), data.train)
+    per_column = static_int8(lopsided.graph(), data.train, np.arange(data.train.rows))
     assert any(
         len(i.dims) == 1 and i.dims[0] == 32 and i.data_type == onnx.TensorProto.INT8
         for i in per_column.graph.initializer
@@ -125,7 +123,7 @@ def test_equal_biases_keep_their_own_scales() -> None:
     flat = {n: np.full_like(a, 0.25) if n.endswith("bias") else a for n, a in artifact.weights.items()}
     same = NetworkArtifact(architecture=artifact.architecture, weights=flat)
     expected = run(same.graph(), data.valid)
-    found = run(static_int8(same.graph(), data.train), data.valid)
+    found = run(static_int8(same.graph(), data.train, np.arange(data.train.rows)), data.valid)
     assert np.abs(found - expected).mean() < 0.02
 
 
@@ -198,11 +196,9 @@ def test_static_needs_calibration_rows() -> None:
 
 
 def test_calibration_rows_are_spread_over_all() -> None:
-    numbers = np.arange(1000, dtype=np.float32)[:, None]
-    features = Features(numbers=numbers, codes=np.zeros((1000, 0), dtype=np.int64))
-    chosen = spread_rows(features, 64).numbers[:, 0]
+    chosen = spread_rows(1000, 64)
     assert (len(chosen), chosen[0], chosen[-1]) == (64, 0, 999)
-    assert spread_rows(features, 4096) is features
+    assert spread_rows(1000, 4096).tolist() == list(range(1000))
 
 
 def test_more_calibration_rows_widen_the_ranges() -> None:

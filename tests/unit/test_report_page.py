@@ -12,7 +12,7 @@ from support_bundle import study_row, trial_row
 
 from autoopt.report import StudyView, render_report
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
-from autoopt.task.facts import ColumnFacts, Kind, Role, TaskFacts
+from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts
 from autoopt.values import Limit, Measurement, TrialState, parse_objectives
 
 EVIL = '<script>alert("1")</script>\'&<img src=x onerror=alert(1)>'
@@ -57,7 +57,7 @@ def facts(**changes: Any) -> TaskFacts:
     )
     found = TaskFacts(
         name="people.csv",
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=Kind.BINARY,
         metric="roc_auc",
         metric_direction="maximize",

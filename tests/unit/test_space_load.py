@@ -11,7 +11,7 @@ from autoopt.errors import SpaceError
 from autoopt.space import Recipe, load_space, pin, recipe_from_file, restrict, space_of
 from autoopt.strategies import STRATEGIES, applies_reason, artifacts, catalogue, models, twin_values
 from autoopt.strategies.base import Strategy
-from autoopt.task.facts import ColumnFacts, Kind, Role, TaskFacts
+from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts
 from autoopt.values import Slot
 
 CATALOGUE = small_catalogue()
@@ -130,7 +130,7 @@ def test_every_model_has_an_artifact_and_knows_its_twins() -> None:
 def facts(*roles: Role, missing: int = 0) -> TaskFacts:
     return TaskFacts(
         name="t.csv",
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=Kind.BINARY,
         metric="roc_auc",
         metric_direction="maximize",

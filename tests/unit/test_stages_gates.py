@@ -11,12 +11,13 @@ from support_stages import Place, Reports, make_place, recipe_of
 from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
-from autoopt.stages import deploy, prepare, train
+from autoopt.stages import deploy, train
 from autoopt.stages.flow import Flow
 from autoopt.stages.parity import Parity
+from autoopt.stages.preparing import PREPARERS, tables
 from autoopt.strategies.base import Stage
 from autoopt.strategies.deploying.quantize import Quantize
-from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.tables.preprocess import Preprocess, fit_preprocess
 from autoopt.task.snapshot import Snapshot
 
@@ -45,7 +46,7 @@ class _Broken(Model):
     stage: ClassVar[Stage] = "train"
     scores: Any = None
 
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TableData, context: TrainingContext) -> Trained:
         return Trained(artifact=None, valid_scores=self.scores)  # type: ignore[arg-type]
 
 
@@ -72,7 +73,7 @@ def test_a_preprocessing_graph_that_computes_something_else_is_refused(
         right = fit_preprocess(part, facts, recipe, target, seed=seed)
         return replace(right, graph=fit_preprocess(part, facts, recipe.replace({"scale": "none"}), target).graph)
 
-    monkeypatch.setattr(prepare, "fit_preprocess", wrong)
+    monkeypatch.setattr(tables, "fit_preprocess", wrong)
     store = Place(snapshot=place.snapshot, store=str(tmp_path / "store"))
     with pytest.raises(StageFailure, match="differs from scikit-learn") as caught:
         store.evaluate(recipe_of("linear", scale="standard"))
@@ -111,8 +112,8 @@ def test_a_metric_that_is_undefined_is_a_failure_in_words(place: Place) -> None:
 
 def test_the_same_graph_is_the_same_bytes(place: Place) -> None:
     flow = _flow(place, recipe_of("decision_tree"))
-    graph, artifact = prepare.load_graph(flow.prepared()), flow.artifact()
-    features = prepare.load_features(flow.prepared(), "train")
+    graph, artifact = PREPARERS[flow.facts.modality].graph(flow.prepared().path), flow.artifact()
+    features = flow.part("train")
     for form in ("none", "compact"):
         first, second = (
             deploy.whole_graph(flow.facts, graph, artifact, Quantize(form=form), features) for _ in range(2)

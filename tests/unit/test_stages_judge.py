@@ -10,14 +10,14 @@ from autoopt.stages.contract import VerifiedArtifact
 from autoopt.stages.judge import judge_twin, relative_loss
 from autoopt.stages.parity import compare_scores, features_difference, require_scores_parity
 from autoopt.strategies.model import Features
-from autoopt.task.facts import Kind, TaskFacts
+from autoopt.task.facts import Kind, Modality, TaskFacts
 from autoopt.values import Direction, Measurement
 
 
 def _facts(kind: Kind = Kind.BINARY, direction: Direction = "maximize") -> TaskFacts:
     return TaskFacts(
         name="t",
-        modality="tabular",
+        modality=Modality.TABULAR,
         kind=kind,
         metric="roc_auc" if kind.classifies else "rmse",
         metric_direction=direction,

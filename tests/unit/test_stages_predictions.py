@@ -11,11 +11,11 @@ from autoopt.runtime import Session
 from autoopt.stages.predictions import append_prediction
 from autoopt.strategies.graph import GraphBuilder
 from autoopt.strategies.model import SCORES
-from autoopt.task.facts import Kind, TaskFacts
+from autoopt.task.facts import Kind, Modality, TaskFacts
 
 FACTS = TaskFacts(
     name="t",
-    modality="tabular",
+    modality=Modality.TABULAR,
     kind=Kind.MULTICLASS,
     metric="accuracy",
     metric_direction="maximize",

@@ -13,7 +13,7 @@ from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.batch_size import BatchSize, batch_count, batches
 from autoopt.strategies.learning.training_loop import Best, Judge, Plan, fit
-from autoopt.strategies.networks.mlp import MLP, train_rows, valid_judge
+from autoopt.strategies.networks.mlp import MLP, train_source, valid_judge
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
 
@@ -36,7 +36,7 @@ def test_the_network_sees_batches_of_the_size_in_the_recipe() -> None:
     seen: list[int] = []
     network.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])) if module.training else None)
     plan = Plan.from_recipe(Recipe({"batch_size": 64}), epochs=2, patience=9, seed=1)
-    fit(network, train_rows(data, network, CPU), valid_judge(data, CPU), plan, Reports())
+    fit(network, train_source(data, network, CPU), valid_judge(data, CPU), plan, Reports())
     assert seen == [64, 64, 32] * 2
     assert plan.batch_size == BatchSize(rows=64)
 
@@ -53,9 +53,8 @@ def test_each_step_runs_at_the_rate_of_the_schedule() -> None:
 def staged(values: list[float]) -> tuple[Judge, Iterator[float]]:
     """A judge that says what it is told to, epoch by epoch."""
     left = iter(values)
-    data = task(Kind.BINARY)
-    numbers, codes = torch.tensor(data.valid.numbers), torch.tensor(data.valid.codes)
-    return Judge(numbers=numbers, codes=codes, score=lambda _: next(left), greater_is_better=True), left
+    judge = valid_judge(task(Kind.BINARY), CPU)
+    return dataclasses.replace(judge, score=lambda _: next(left), greater_is_better=True), left
 
 
 def test_stops_when_patience_is_over_and_keeps_the_best_weights() -> None:
@@ -70,7 +69,7 @@ def test_stops_when_patience_is_over_and_keeps_the_best_weights() -> None:
     judge, left = staged([0.5, 0.7, 0.6, 0.6, 0.9])
     best = fit(
         network,
-        train_rows(data, network, CPU),
+        train_source(data, network, CPU),
         judge,
         Plan.from_recipe(Recipe({}), epochs=9, patience=2, seed=1),
         report,

@@ -14,7 +14,7 @@ from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import Stage, Strategy, choice, whole
-from autoopt.strategies.model import CODES, FEATURES, Artifact, Features
+from autoopt.strategies.model import Artifact, Prepared
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.values import FailureReason
 
@@ -24,6 +24,7 @@ WIDE_COLUMN = 4.0
 
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "network": ("none", "dynamic_int8", "static_int8"),
+    "exported": ("none", "dynamic_int8", "static_int8"),
     "trees": ("none", "compact"),
     "linear": ("none",),
 }
@@ -32,7 +33,11 @@ KIND_VALUES: Mapping[str, tuple[str, ...]] = {
 
 def twin_choice(artifact_kind: str) -> tuple[str, ...]:
     """In the order in which to try them: what makes the quantized twin of an artifact; nothing for a linear model."""
-    return {"network": ("static_int8", "dynamic_int8"), "trees": ("compact",)}.get(artifact_kind, ())
+    return {
+        "network": ("static_int8", "dynamic_int8"),
+        "exported": ("static_int8", "dynamic_int8"),
+        "trees": ("compact",),
+    }.get(artifact_kind, ())
 
 
 @final
@@ -60,7 +65,7 @@ class Quantize(Strategy):
     form: str = choice("none", "compact", "dynamic_int8", "static_int8", main=True, help="compression after training")
     calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
 
-    def apply(self, artifact: Artifact, calibration: Features | None) -> onnx.ModelProto:
+    def apply(self, artifact: Artifact, calibration: Prepared | None) -> onnx.ModelProto:
         """The graph to deploy. `calibration` are prepared training rows, needed by static_int8 only.
 
         Raises StageFailure when this form does not fit the kind of artifact.
@@ -77,17 +82,14 @@ class Quantize(Strategy):
             return dynamic_int8(artifact.graph())
         if calibration is None or calibration.rows == 0:
             raise StageFailure(FailureReason.ERROR, "quantize: static_int8 needs calibration rows, and there are none")
-        return static_int8(artifact.graph(), spread_rows(calibration, self.calibration_rows))
+        return static_int8(artifact.graph(), calibration, spread_rows(calibration.rows, self.calibration_rows))
 
 
-def spread_rows(features: Features, count: int) -> Features:
-    """At most `count` rows, evenly spread over all: the same ones each time."""
-    if features.rows <= count:
-        return features
-    chosen = np.linspace(0, features.rows - 1, count).round().astype(np.int64)
-    return Features(
-        numbers=features.numbers[chosen], codes=features.codes[chosen], cardinalities=features.cardinalities
-    )
+def spread_rows(rows: int, count: int) -> NDArray[np.int64]:
+    """At most `count` of so many rows, evenly spread over all: the same ones each time."""
+    if rows <= count:
+        return np.arange(rows)
+    return np.linspace(0, rows - 1, count).round().astype(np.int64)
 
 
 def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
@@ -105,8 +107,9 @@ def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
         return _loaded(target, model)
 
 
-def static_int8(model: onnx.ModelProto, calibration: Features) -> onnx.ModelProto:
-    """Products on int8 weights and uint8 inputs, as Q/DQ nodes of the standard; ranges from the calibration rows.
+def static_int8(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64]) -> onnx.ModelProto:
+    """Products on int8 weights and uint8 inputs, as Q/DQ nodes of the standard; ranges from the chosen
+    calibration rows.
 
     Inputs are unsigned: with signed ones the runtime rewrites some ranges to unsigned and others not, the two sides of
     a product then differ, and half of the products silently run in float with their weights unpacked at every call.
@@ -118,7 +121,7 @@ def static_int8(model: onnx.ModelProto, calibration: Features) -> onnx.ModelProt
         quantize_static(
             source,
             target,
-            _reader(model, calibration),
+            _reader(model, calibration, chosen),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(PRODUCTS),
             per_channel=columns_differ(model),
@@ -177,15 +180,14 @@ def _loaded(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def _reader(model: onnx.ModelProto, calibration: Features) -> Any:
+def _reader(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64]) -> Any:
     """Calibration rows in batches, as the quantizer wants them."""
     from onnxruntime.quantization import CalibrationDataReader
 
     names = {value.name for value in model.graph.input}
     feeds: list[dict[str, NDArray[Any]]] = []
-    for start in range(0, calibration.rows, CALIBRATION_BATCH_ROWS):
-        some = slice(start, start + CALIBRATION_BATCH_ROWS)
-        rows: dict[str, NDArray[Any]] = {FEATURES: calibration.numbers[some], CODES: calibration.codes[some]}
+    for start in range(0, len(chosen), CALIBRATION_BATCH_ROWS):
+        rows = calibration.model_feed(chosen[start : start + CALIBRATION_BATCH_ROWS])
         feeds.append({name: values for name, values in rows.items() if name in names})
     waiting = iter(feeds)
 

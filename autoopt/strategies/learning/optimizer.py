@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from autoopt.strategies.base import Stage, Strategy, choice, real
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
@@ -36,7 +36,7 @@ class Optimizer(Strategy):
 
     name: ClassVar[str] = "optimizer"
     stage: ClassVar[Stage] = "train"
-    when: ClassVar = {"model": ("mlp",)}
+    when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {"momentum": {"optimizer": ("sgd", "rmsprop")}}
 
     rule: str = choice("adamw", "adam", "sgd", "rmsprop", main=True, help="rule that turns gradients into steps")

@@ -4,7 +4,7 @@ import math
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from autoopt.strategies.base import Stage, Strategy, choice, real
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
 
 ONE_CYCLE_RISE_SHARE = 0.3
 ONE_CYCLE_START = 1 / 25
@@ -79,7 +79,7 @@ class Schedule(Strategy):
 
     name: ClassVar[str] = "schedule"
     stage: ClassVar[Stage] = "train"
-    when: ClassVar = {"model": ("mlp",)}
+    when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {"warmup_share": {"schedule": ("constant", "cosine", "step", "plateau")}}
 
     kind: str = choice(

@@ -3,7 +3,7 @@
 import contextlib
 import math
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Self, final
 
@@ -13,24 +13,13 @@ from torch import Tensor, nn
 from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.batch_size import BatchSize
+from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.optimizer import Optimizer
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.schedule import Schedule
+from autoopt.strategies.learning.source import Source
 from autoopt.strategies.model import StepReport
-from autoopt.strategies.networks.residual_mlp import ResidualMLP
 from autoopt.values import FailureReason, Slot
-
-
-@dataclass(frozen=True, kw_only=True)
-class Rows:
-    """Rows as tensors on the training device, whole: tables fit, and a loader would cost more than the steps."""
-
-    numbers: Tensor  # float32 (rows, n)
-    codes: Tensor  # int64 (rows, m)
-    target: Tensor  # int64 (rows,) classes, or float32 (rows, 1) standardised values
-
-    def __len__(self) -> int:
-        return len(self.numbers)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -56,19 +45,6 @@ class Plan:
             patience=patience,
             seed=seed,
         )
-
-
-@dataclass(frozen=True, kw_only=True)
-class Judge:
-    """The task's metric on valid rows: `score` takes a network's scores on them."""
-
-    numbers: Tensor
-    codes: Tensor
-    score: Callable[[Tensor], float]
-    greater_is_better: bool
-
-    def __call__(self, network: ResidualMLP) -> float:
-        return self.score(network.scores(self.numbers, self.codes))
 
 
 @final
@@ -108,16 +84,16 @@ def settled(slot: Slot, seed: int) -> Iterator[torch.device]:
             torch.set_num_threads(threads)
 
 
-def fit(network: ResidualMLP, rows: Rows, judge: Judge, plan: Plan, report: StepReport) -> Best:
+def fit(network: nn.Module, source: Source, judge: Judge, plan: Plan, report: StepReport) -> Best:
     """Train until the epochs are over or patience is; leaves `network` with its best weights.
 
     Raises StageFailure (not_finite) when the loss stops being a number.
     """
-    device = rows.numbers.device
-    loss_of = nn.CrossEntropyLoss() if network.architecture.classifies else nn.MSELoss()
+    device = source.device
+    loss_of = nn.CrossEntropyLoss() if source.classifies else nn.MSELoss()
     optimizer = plan.optimizer.build(network.parameters())
     pace = plan.schedule.pace(
-        peak=plan.optimizer.learning_rate, total_steps=plan.epochs * plan.batch_size.steps(len(rows))
+        peak=plan.optimizer.learning_rate, total_steps=plan.epochs * plan.batch_size.steps(len(source))
     )
     scaler = plan.precision.scaler(device.type)
     shuffle = torch.Generator().manual_seed(plan.seed)
@@ -128,11 +104,12 @@ def fit(network: ResidualMLP, rows: Rows, judge: Judge, plan: Plan, report: Step
         started, seen = time.perf_counter(), 0
         total = torch.zeros((), device=device)
         network.train()
-        for batch in plan.batch_size.batches(torch.randperm(len(rows), generator=shuffle).to(device)):
+        order = torch.randperm(len(source), generator=shuffle)
+        for batch in source.batches(plan.batch_size.batches(order)):
             rate = set_rate(optimizer, pace.rate(step))
             with plan.precision.autocast(device.type):
-                outputs = network(rows.numbers[batch], rows.codes[batch])
-            loss = loss_of(outputs.float(), rows.target[batch])
+                outputs = network(*batch.inputs)
+            loss = loss_of(outputs.float(), batch.target)
             optimizer.zero_grad(set_to_none=True)
             scaler.scale(loss).backward()
             scaler.step(optimizer)

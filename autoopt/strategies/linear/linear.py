@@ -16,7 +16,7 @@ from autoopt.strategies.linear.fit import (
     present_classes,
     spread,
 )
-from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.tables.plain_features import check_plain, report_quality
 
 _L1_SHARES: Final = {"l2": 0.0, "l1": 1.0, "elasticnet": 0.5}
@@ -47,7 +47,7 @@ class Linear(Model):
     penalty: str = choice("l2", "l1", "elasticnet", help="what is penalised: squares, magnitudes, or half of each")
     max_iterations: int = whole(300, low=10, high=10000, log=True, help="iterations of the solver at most")
 
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TableData, context: TrainingContext) -> Trained:
         """Fit. Raises StageFailure for features that it cannot take, or one class alone."""
         check_plain(data, self.name, missing=False)
         context.report(0, {})
@@ -55,7 +55,7 @@ class Linear(Model):
         report_quality(context.report, 1, data, trained.valid_scores)
         return trained
 
-    def _classes(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def _classes(self, data: TableData, context: TrainingContext) -> Trained:
         present, target = present_classes(data, self.name)
         scale, columns, notes = FeatureScale.of(data.train.numbers), len(data.facts.classes), list[str]()
         solver = self._solver(data.train.rows, data.train.numbers.shape[1], len(present), context.seed)
@@ -84,7 +84,7 @@ class Linear(Model):
             C=self.C, l1_ratio=share, solver="saga", tol=1e-3, max_iter=iterations, random_state=seed
         )
 
-    def _values(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def _values(self, data: TableData, context: TrainingContext) -> Trained:
         from sklearn.linear_model import ElasticNet, Ridge  # slow to import
 
         scale, target, notes = FeatureScale.of(data.train.numbers), TargetScale.of(data.train_target), list[str]()

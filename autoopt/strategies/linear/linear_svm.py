@@ -18,7 +18,7 @@ from autoopt.strategies.linear.fit import (
     present_classes,
     spread,
 )
-from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.tables.plain_features import check_plain, report_quality
 
 _FOLDS: Final = 3
@@ -47,7 +47,7 @@ class LinearSVM(Model):
     C: float = real(0.1, low=1e-6, high=1e4, log=True, help="weight of the errors against the margin's width")
     max_iterations: int = whole(500, low=10, high=10000, log=True, help="iterations of the solver at most")
 
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TableData, context: TrainingContext) -> Trained:
         """Fit. Raises StageFailure for features that it cannot take, or one class alone."""
         check_plain(data, self.name, missing=False)
         context.report(0, {})
@@ -55,7 +55,7 @@ class LinearSVM(Model):
         report_quality(context.report, _FOLDS + 1, data, trained.valid_scores)
         return trained
 
-    def _classes(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def _classes(self, data: TableData, context: TrainingContext) -> Trained:
         present, target = present_classes(data, self.name)
         scale, columns, notes = FeatureScale.of(data.train.numbers), len(data.facts.classes), list[str]()
         numbers = scale.scaled(data.train.numbers)
@@ -79,7 +79,7 @@ class LinearSVM(Model):
 
         return LinearSVC(C=self.C, dual="auto", max_iter=self.max_iterations, random_state=seed)
 
-    def _values(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def _values(self, data: TableData, context: TrainingContext) -> Trained:
         from sklearn.svm import LinearSVR  # slow to import
 
         scale, target, notes = FeatureScale.of(data.train.numbers), TargetScale.of(data.train_target), list[str]()

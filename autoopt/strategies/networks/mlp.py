@@ -9,20 +9,20 @@ from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import Stage, choice, real, whole
-from autoopt.strategies.model import Artifact, Features, Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import Artifact, Features, Model, TableData, Trained, TrainingContext
 from autoopt.strategies.networks.mlp_graph import Architecture
 from autoopt.task.facts import TaskFacts
-from autoopt.task.metrics import metric
-from autoopt.task.scoring import dummy_scores, score
-from autoopt.values import FailureReason, Slot
+from autoopt.values import FailureReason
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
 
-    from autoopt.strategies.learning.training_loop import Judge, Rows
+    from autoopt.strategies.learning.judge import Judge
+    from autoopt.strategies.learning.source import Source
     from autoopt.strategies.networks.residual_mlp import ResidualMLP
 
 WIDTH_MULTIPLE = 8
+SCORING_ROWS = 8192
 _MEAN_AS_IT_IS = 1.0
 _SPREAD_AS_IT_IS = (0.25, 4.0)
 
@@ -69,6 +69,7 @@ class MLP(Model):
     name: ClassVar[str] = "mlp"
     stage: ClassVar[Stage] = "train"
     family: ClassVar[str | None] = "model"
+    learns_in_steps: ClassVar[bool] = True
     artifact_kind: ClassVar[str] = "network"
     field_when: ClassVar = {"embedding_scale": {"encode": ("embed",)}}
 
@@ -80,10 +81,6 @@ class MLP(Model):
     epochs: int = whole(40, low=1, high=500, log=True, help="passes over the training rows, at most")
     patience: int = whole(8, low=1, high=100, log=True, help="epochs without a better valid metric before the end")
     embedding_scale: float = real(1.0, low=0.25, high=2.0, log=True, help="width of embeddings, times the usual rule")
-
-    @classmethod
-    def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
-        return None if task.modality == "tabular" else f"it learns from tables, and this task is {task.modality}"
 
     def architecture(self, facts: TaskFacts, features: Features) -> Architecture:
         """The network's shape for these features."""
@@ -99,7 +96,7 @@ class MLP(Model):
             activation=self.activation,
         )
 
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TableData, context: TrainingContext) -> Trained:
         import torch
 
         from autoopt.strategies.learning.training_loop import Plan, fit, settled
@@ -110,16 +107,16 @@ class MLP(Model):
             with settled(context.slot, context.seed) as device:
                 network = self.network(data).to(device)
                 judge = valid_judge(data, device)
-                best = fit(network, train_rows(data, network, device), judge, plan, context.report)
-                scores = network.scores(judge.numbers, judge.codes)
+                best = fit(network, train_source(data, network, device), judge, plan, context.report)
+                scores = judge.scores(network)
         except torch.OutOfMemoryError as error:
             raise StageFailure(
                 FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
             ) from error
         note = f"best weights: epoch {best.epoch} of at most {self.epochs}"
-        return Trained(artifact=network.artifact(), valid_scores=scores.cpu().double().numpy(), notes=(note,))
+        return Trained(artifact=network.artifact(), valid_scores=scores, notes=(note,))
 
-    def untrained(self, data: TrainingData, context: TrainingContext) -> Artifact | None:
+    def untrained(self, data: TableData, context: TrainingContext) -> Artifact | None:
         import torch
 
         from autoopt.strategies.learning.training_loop import settled
@@ -132,7 +129,7 @@ class MLP(Model):
                     parameter.uniform_(0.5, 1.5)
         return network.artifact()
 
-    def network(self, data: TrainingData) -> "ResidualMLP":
+    def network(self, data: TableData) -> "ResidualMLP":
         """The network with random weights, and what it takes from the data before it learns."""
         import torch
 
@@ -148,7 +145,7 @@ class MLP(Model):
         return network
 
 
-def _check(data: TrainingData) -> None:
+def _check(data: TableData) -> None:
     """Raises StageFailure for what a network cannot learn from."""
     for part, features in (("train", data.train), ("valid", data.valid)):
         bad = int((~np.isfinite(features.numbers)).any(axis=1).sum())
@@ -159,34 +156,31 @@ def _check(data: TrainingData) -> None:
         raise StageFailure(FailureReason.ERROR, f"a network needs at least 2 train rows, and got {data.train.rows}")
 
 
-def train_rows(data: TrainingData, network: "ResidualMLP", device: "torch.device") -> "Rows":
+def train_source(data: TableData, network: "ResidualMLP", device: "torch.device") -> "Source":
     """The train part on the device, a regression's target standardised."""
     import torch
 
-    from autoopt.strategies.learning.training_loop import Rows
+    from autoopt.strategies.learning.source import TensorSource
 
     target: NDArray[Any] = data.train_target
     if not data.facts.kind.classifies:
         shift, scale = float(network.target_shift), float(network.target_scale)
         target = ((target - shift) / scale).astype(np.float32)[:, None]
-    numbers, codes = _tensors(data.train, device)
-    return Rows(numbers=numbers, codes=codes, target=torch.tensor(target, device=device))
+    return TensorSource(_tensors(data.train, device), torch.tensor(target, device=device))
 
 
-def valid_judge(data: TrainingData, device: "torch.device") -> "Judge":
-    """The task's metric on the valid part; a plainer one where it is undefined (ROC AUC of a single class)."""
-    from autoopt.strategies.learning.training_loop import Judge
+def valid_judge(data: TableData, device: "torch.device") -> "Judge":
+    """The task's metric on the valid part."""
+    from autoopt.strategies.learning.judge import Judge, tensor_parts, valid_metric
+    from autoopt.strategies.networks.residual_mlp import network_scores
 
-    facts = data.facts
-    card = metric(facts.metric)
-    if np.isnan(score(card.name, facts, data.valid_target, dummy_scores(facts, data.train_target, data.valid.rows))):
-        card = metric("log_loss" if facts.kind.classifies else "rmse")
-
-    def value(scores: "torch.Tensor") -> float:
-        return score(card.name, facts, data.valid_target, scores.cpu().double().numpy())
-
-    numbers, codes = _tensors(data.valid, device)
-    return Judge(numbers=numbers, codes=codes, score=value, greater_is_better=card.greater_is_better)
+    value, greater_is_better = valid_metric(data)
+    return Judge(
+        parts=tensor_parts(_tensors(data.valid, device), rows=SCORING_ROWS),
+        scores_of=network_scores,
+        score=value,
+        greater_is_better=greater_is_better,
+    )
 
 
 def _tensors(features: Features, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":

@@ -8,7 +8,6 @@ from torch import Tensor, nn
 from autoopt.strategies.networks.mlp_graph import NORMALIZATION_EPSILON, Architecture, NetworkArtifact, Weights
 
 _ACTIVATIONS = {"relu": nn.ReLU, "silu": nn.SiLU, "gelu": nn.GELU}
-SCORING_ROWS = 8192
 
 
 def _normalization(kind: str, width: int) -> nn.Module:
@@ -70,19 +69,16 @@ class ResidualMLP(nn.Module):  # type: ignore[misc]
             hidden = block(hidden)
         return self.head(hidden)
 
-    def scores(self, numbers: Tensor, codes: Tensor) -> Tensor:
-        """Probabilities (rows, classes) or values (rows, 1) in the target's unit; float32, in evaluation mode."""
-        self.eval()
-        parts = []
-        with torch.inference_mode():
-            for some, their_codes in zip(numbers.split(SCORING_ROWS), codes.split(SCORING_ROWS), strict=True):
-                outputs = self(some, their_codes)
-                classifies = self.architecture.classifies
-                parts.append(outputs.softmax(1) if classifies else outputs * self.target_scale + self.target_shift)
-        return torch.cat(parts)
-
     def artifact(self) -> NetworkArtifact:
         """The weights as they are now; counters of batches seen are left out."""
         state = {name: value for name, value in self.state_dict().items() if value.is_floating_point()}
         weights: Weights = {name: value.detach().cpu().numpy().copy() for name, value in state.items()}
         return NetworkArtifact(architecture=self.architecture, weights=weights)
+
+
+def network_scores(network: ResidualMLP, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Probabilities (rows, classes) or values (rows, 1) in the target's unit, of numbers and codes."""
+    outputs: Tensor = network(*inputs)
+    if network.architecture.classifies:
+        return outputs.softmax(1)
+    return outputs * network.target_scale + network.target_shift

@@ -4,12 +4,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.model import StepReport, TrainingData
+from autoopt.strategies.model import StepReport, TableData
 from autoopt.task.scoring import score
 from autoopt.values import FailureReason
 
 
-def check_plain(data: TrainingData, model: str, *, missing: bool) -> None:
+def check_plain(data: TableData, model: str, *, missing: bool) -> None:
     """Raise StageFailure when there are codes, no feature at all, or NaN where `missing` does not allow it."""
     if data.train.codes.shape[1]:
         raise StageFailure(
@@ -29,7 +29,7 @@ def check_plain(data: TrainingData, model: str, *, missing: bool) -> None:
             )
 
 
-def report_quality(report: StepReport, step: int, data: TrainingData, scores: NDArray[np.float64]) -> None:
+def report_quality(report: StepReport, step: int, data: TableData, scores: NDArray[np.float64]) -> None:
     """Report the task's metric on valid, left out where it is undefined (ROC AUC of one class)."""
     quality = score(data.facts.metric, data.facts, data.valid_target, scores)
     report(step, {"valid": quality} if np.isfinite(quality) else {})

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from autoopt.strategies.base import Stage, real, whole
-from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.trees.sklearn_trees import grow_one
 from autoopt.task.facts import Kind
 
@@ -29,7 +29,7 @@ class DecisionTree(Model):
     min_samples_leaf: int = whole(5, low=1, high=1000, log=True, help="rows in a leaf at least")
     max_features_share: float = real(1.0, low=0.01, high=1.0, help="share of the features tried at each split")
 
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TableData, context: TrainingContext) -> Trained:
         """Grow the tree. Raises StageFailure for features that it cannot take."""
         from sklearn.tree import DecisionTreeClassifier, DecisionTreeRegressor  # slow to import
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import ClassVar, final
 
 from autoopt.strategies.base import Stage, choice, real, whole
-from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.trees.sklearn_trees import grow
 from autoopt.task.facts import Kind
 
@@ -31,7 +31,7 @@ class ExtraTrees(Model):
     max_features_share: float = real(0.6, low=0.01, high=1.0, help="share of the features tried at each split")
     bootstrap: bool = choice(False, True, help="grow each tree on rows drawn with replacement, not on all")
 
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TableData, context: TrainingContext) -> Trained:
         """Grow the forest. Raises StageFailure for features that it cannot take."""
         from sklearn.ensemble import ExtraTreesClassifier, ExtraTreesRegressor  # slow to import
 

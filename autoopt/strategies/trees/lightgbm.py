@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.files import derived_seed
 from autoopt.strategies.base import Stage, real, whole
-from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.tables.plain_features import check_plain, report_quality
 from autoopt.strategies.trees.arrays import Floats, TreeArrays
 from autoopt.strategies.trees.artifact import Link, TreesArtifact
@@ -59,7 +59,7 @@ class LightGBM(Model):
     patience_rounds: int = whole(30, low=1, high=1000, log=True, help="rounds without a better valid before it stops")
     boosters: int = whole(1, low=1, high=16, help="models grown from different seeds, their margins averaged")
 
-    def train(self, data: TrainingData, context: TrainingContext) -> Trained:
+    def train(self, data: TableData, context: TrainingContext) -> Trained:
         """Boost until valid gets no better. Raises StageFailure for features or targets that it cannot take."""
         import lightgbm  # slow to import
 
@@ -90,7 +90,7 @@ class LightGBM(Model):
             grown.append(booster)
         return self._trained(grown, data, scale)
 
-    def _params(self, data: TrainingData, context: TrainingContext) -> dict[str, Any]:
+    def _params(self, data: TableData, context: TrainingContext) -> dict[str, Any]:
         kind = data.facts.kind
         objective, metric = _OBJECTIVES[kind]
         if kind is Kind.BINARY and len(np.unique(data.valid_target)) == 2:
@@ -116,7 +116,7 @@ class LightGBM(Model):
             "verbosity": -1,
         }
 
-    def _trained(self, boosters: list[Any], data: TrainingData, scale: "_Scale") -> Trained:
+    def _trained(self, boosters: list[Any], data: TableData, scale: "_Scale") -> Trained:
         rounds = [b.best_iteration if b.best_iteration > 0 else -1 for b in boosters]
         several = len(boosters) > 1
         scores = [
@@ -143,7 +143,7 @@ class _Scale:
     unit: float = 1.0
 
     @classmethod
-    def of(cls, data: TrainingData) -> "_Scale":
+    def of(cls, data: TableData) -> "_Scale":
         if data.facts.kind is not Kind.REGRESSION:
             return cls()
         middle = np.median(data.train_target) if data.facts.metric == "mae" else np.mean(data.train_target)
@@ -160,7 +160,7 @@ class _Scale:
 class _Watch:
     """Reads the predictions that LightGBM has of valid anyway, and reports the task's metric every few rounds."""
 
-    data: TrainingData
+    data: TableData
     context: TrainingContext
     scale: _Scale
     rounds_before: int  # of the boosters that are done
@@ -198,7 +198,7 @@ def _linked(kind: Kind, margins: Floats) -> Floats:
     return shares
 
 
-def _artifact(texts: list[str], data: TrainingData, scale: _Scale) -> TreesArtifact:
+def _artifact(texts: list[str], data: TableData, scale: _Scale) -> TreesArtifact:
     kind = data.facts.kind
     outputs = len(data.facts.classes) if kind is Kind.MULTICLASS else 1
     arrays = reduce(TreeArrays.followed_by, (trees_from_text(text, outputs=outputs) for text in texts))

@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.strategies.model import Trained, TrainingContext, TrainingData
+from autoopt.strategies.model import TableData, Trained, TrainingContext
 from autoopt.strategies.tables.plain_features import check_plain, report_quality
 from autoopt.strategies.trees.arrays import Floats, TreeArrays, starts
 from autoopt.strategies.trees.artifact import TreesArtifact
@@ -15,7 +15,7 @@ from autoopt.task.facts import Kind
 _STEPS = 20  # how often a forest reports, about
 
 
-def grow(forest: Any, trees: int, data: TrainingData, context: TrainingContext, *, name: str) -> Trained:
+def grow(forest: Any, trees: int, data: TableData, context: TrainingContext, *, name: str) -> Trained:
     """Grow a forest of scikit-learn (warm_start on) to `trees` trees, with a report after every few.
 
     The trees are the same as those of one `fit`, however many steps it takes.
@@ -36,7 +36,7 @@ def grow(forest: Any, trees: int, data: TrainingData, context: TrainingContext, 
     return Trained(artifact=artifact, valid_scores=total / trees + centre)
 
 
-def grow_one(tree: Any, data: TrainingData, context: TrainingContext, *, name: str) -> Trained:
+def grow_one(tree: Any, data: TableData, context: TrainingContext, *, name: str) -> Trained:
     """Fit one decision tree of scikit-learn."""
     check_plain(data, name, missing=True)
     target, restore, centre = _target(data)
@@ -48,7 +48,7 @@ def grow_one(tree: Any, data: TrainingData, context: TrainingContext, *, name: s
     return Trained(artifact=trees_artifact([tree.tree_], data, restore, centre), valid_scores=scores)
 
 
-def _target(data: TrainingData) -> tuple[NDArray[Any], NDArray[np.int64], float]:
+def _target(data: TableData) -> tuple[NDArray[Any], NDArray[np.int64], float]:
     """(target to fit, classes in it, what to add to predictions).
 
     Values are fitted about their mean, so that neither the criterion's sums of squares nor the graph's sums in float32
@@ -69,9 +69,7 @@ def _leaf_scores(tree: Any, numbers: NDArray[np.float32], width: int, present: N
     return scores
 
 
-def trees_artifact(
-    trees: Sequence[Any], data: TrainingData, present: NDArray[np.int64], centre: float
-) -> TreesArtifact:
+def trees_artifact(trees: Sequence[Any], data: TableData, present: NDArray[np.int64], centre: float) -> TreesArtifact:
     """The artifact of scikit-learn's `tree_` objects, whose scores are the mean over the trees."""
     columns = max(len(data.facts.classes), 1)
     outputs = 1 if columns <= 2 else columns

@@ -1,18 +1,19 @@
-"""Prepare: fit preprocessing on train, write it as a graph, and keep what that graph makes of train and valid."""
+"""Tables: fit preprocessing on train, write it as a graph, and keep what that graph makes of train and valid."""
 
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import final
 
 import numpy as np
 import onnx
 
 from autoopt.errors import StageFailure
-from autoopt.files import StoreEntry, write_json
+from autoopt.files import write_json
 from autoopt.space.recipe import Recipe
 from autoopt.stages.parity import FEATURES_TOLERANCE, features_difference
-from autoopt.stages.rows import rows_of
+from autoopt.stages.preparing.base import LoadJob, PrepareJob, Preparer
 from autoopt.strategies.model import Features
 from autoopt.strategies.tables.preprocess import Preprocess, fit_preprocess
 from autoopt.task.facts import TaskFacts
@@ -33,6 +34,28 @@ class PreparedInfo:
     cardinalities: tuple[int, ...]
     parity_rows: int
     parity_max_difference: float  # between graph and scikit-learn, relative above 1
+
+
+@final
+class TablePreparer(Preparer):
+    """Columns of numbers and categories."""
+
+    def prepare(self, job: PrepareJob, folder: Path) -> None:
+        prepare(job.facts, job.train, job.valid, job.recipe, job.seed, folder)
+
+    def graph(self, folder: Path) -> onnx.ModelProto:
+        return onnx.load(folder / GRAPH)
+
+    def load(self, job: LoadJob) -> Features:
+        """Memory-mapped; what is written into them stays in this process.
+
+        Not read-only: scikit-learn's trees refuse read-only arrays, and only where values are missing.
+        """
+        numbers = np.load(job.folder / f"{job.part_name}_numbers.npy", mmap_mode="c", allow_pickle=False)
+        codes = np.load(job.folder / f"{job.part_name}_codes.npy", mmap_mode="c", allow_pickle=False)
+        return Features(
+            numbers=np.asarray(numbers), codes=np.asarray(codes), cardinalities=load_info(job.folder).cardinalities
+        )
 
 
 def prepare(facts: TaskFacts, train: Part, valid: Part, recipe: Recipe, seed: int, folder: Path) -> None:
@@ -61,26 +84,11 @@ def prepare(facts: TaskFacts, train: Part, valid: Part, recipe: Recipe, seed: in
     write_json(folder / INFO, asdict(info))
 
 
-def load_info(entry: StoreEntry) -> PreparedInfo:
-    """`prepared.json` of an entry."""
-    raw = json.loads((entry.path / INFO).read_text())
+def load_info(folder: Path) -> PreparedInfo:
+    """`prepared.json` of an entry's folder."""
+    raw = json.loads((folder / INFO).read_text())
     lists = {name: tuple(raw[name]) for name in ("feature_names", "cardinalities")}
     return PreparedInfo(**{**raw, **lists})
-
-
-def load_graph(entry: StoreEntry) -> onnx.ModelProto:
-    """The preprocessing graph of an entry."""
-    return onnx.load(entry.path / GRAPH)
-
-
-def load_features(entry: StoreEntry, part: str) -> Features:
-    """Features of 'train' or 'valid', memory-mapped; what is written into them stays in this process.
-
-    Not read-only: scikit-learn's trees refuse read-only arrays, and only where values are missing.
-    """
-    numbers = np.load(entry.path / f"{part}_numbers.npy", mmap_mode="c", allow_pickle=False)
-    codes = np.load(entry.path / f"{part}_codes.npy", mmap_mode="c", allow_pickle=False)
-    return Features(numbers=np.asarray(numbers), codes=np.asarray(codes), cardinalities=load_info(entry).cardinalities)
 
 
 def _compare(fitted: Preprocess, parts: Mapping[str, tuple[Part, Features]]) -> tuple[int, float]:
@@ -89,7 +97,7 @@ def _compare(fitted: Preprocess, parts: Mapping[str, tuple[Part, Features]]) -> 
     for name, (part, output) in parts.items():
         chosen = slice(0, _PARITY_ROWS)
         found = Features(numbers=output.numbers[chosen], codes=output.codes[chosen])
-        difference = features_difference(fitted.reference(rows_of(part, chosen)), found)
+        difference = features_difference(fitted.reference(part.take(chosen)), found)
         if not difference <= FEATURES_TOLERANCE:
             raise StageFailure(
                 FailureReason.PARITY,

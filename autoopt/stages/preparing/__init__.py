@@ -1,0 +1,12 @@
+"""Prepare: raw rows become what models learn from, and the same step becomes a graph. One module for each modality."""
+
+from collections.abc import Mapping
+from typing import Final
+
+from autoopt.stages.preparing.base import LoadJob, PrepareJob, Preparer
+from autoopt.stages.preparing.tables import TablePreparer
+from autoopt.task.facts import Modality
+
+PREPARERS: Final[Mapping[Modality, Preparer]] = {Modality.TABULAR: TablePreparer()}
+
+__all__ = ["PREPARERS", "LoadJob", "PrepareJob", "Preparer"]

@@ -1,0 +1,66 @@
+"""Where training rows come from: batches on the training device, in the order that is asked for."""
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import final
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True, kw_only=True)
+class Batch:
+    """Rows of one step. Inputs as the network's `forward` takes them, first dimension rows."""
+
+    inputs: tuple[Tensor, ...]
+    target: Tensor  # int64 (rows,) classes, float32 (rows, classes) mixed classes, or float32 (rows, 1) values
+
+    def __len__(self) -> int:
+        return len(self.target)
+
+
+class Source(ABC):
+    """Training rows. `len` tells how many there are."""
+
+    @abstractmethod
+    def __len__(self) -> int: ...
+
+    @property
+    @abstractmethod
+    def device(self) -> torch.device:
+        """Where its batches lie."""
+
+    @property
+    @abstractmethod
+    def classifies(self) -> bool:
+        """Whether its targets are classes."""
+
+    @abstractmethod
+    def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
+        """One batch for each group of row numbers, int64 (size,), in the order of the groups."""
+
+
+@final
+class TensorSource(Source):
+    """Rows that are whole tensors on the training device: small data fit, and a loader would cost more than steps."""
+
+    def __init__(self, inputs: tuple[Tensor, ...], target: Tensor) -> None:
+        self._inputs = inputs
+        self._target = target
+
+    def __len__(self) -> int:
+        return len(self._target)
+
+    @property
+    def device(self) -> torch.device:
+        return self._target.device
+
+    @property
+    def classifies(self) -> bool:
+        return not self._target.is_floating_point()
+
+    def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
+        for rows in groups:
+            chosen = rows.to(self.device)
+            yield Batch(inputs=tuple(values[chosen] for values in self._inputs), target=self._target[chosen])

@@ -1,0 +1,71 @@
+"""A torch network as an ONNX graph, by torch.export."""
+
+import contextlib
+import io
+import logging
+import warnings
+from typing import Any
+
+import onnx
+import torch
+from torch import Tensor, nn
+
+from autoopt.errors import StageFailure
+from autoopt.strategies.model import IR_VERSION, OPSET, SCORES
+from autoopt.values import FailureReason
+
+ROWS = "rows"
+
+
+def exported_graph(network: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> onnx.ModelProto:
+    """The float graph of `network` in evaluation mode: inputs `names`, output SCORES, first dimension free.
+
+    `inputs` are two rows or more (a single one would be taken for a constant). Raises StageFailure with the tracer's
+    reason when torch.export cannot follow the network's code.
+    """
+    training = network.training
+    network.eval()
+    rows = torch.export.Dim(ROWS, min=1)
+    shapes = tuple({0: rows} for _ in inputs)
+    try:
+        with _quiet(), torch.no_grad():
+            program = torch.onnx.export(
+                network,
+                inputs,
+                dynamo=True,
+                opset_version=OPSET,
+                input_names=list(names),
+                output_names=[SCORES],
+                dynamic_shapes=shapes,
+                external_data=False,
+                verbose=False,
+            )
+    except Exception as error:
+        raise StageFailure(FailureReason.ERROR, f"torch.export cannot trace the network: {_reason(error)}") from error
+    finally:
+        network.train(training)
+    model: onnx.ModelProto = program.model_proto
+    model.ir_version = IR_VERSION
+    return model
+
+
+def _reason(error: BaseException) -> str:
+    """The innermost cause in a line: the exporter wraps what went wrong in advice."""
+    while error.__cause__ is not None:
+        error = error.__cause__
+    lines = [line for line in str(error).strip().splitlines() if line.strip()]
+    return f"{type(error).__name__}: {lines[0].strip()}" if lines else type(error).__name__
+
+
+@contextlib.contextmanager
+def _quiet() -> Any:
+    """The exporter prints and logs its progress."""
+    logger = logging.getLogger("torch.onnx")
+    level = logger.level
+    logger.setLevel(logging.CRITICAL)
+    try:
+        with warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+            warnings.simplefilter("ignore")
+            yield
+    finally:
+        logger.setLevel(level)

@@ -1,0 +1,135 @@
+"""What the networks that torch exports have in common: built, trained by the one loop, traced, kept."""
+
+from abc import abstractmethod
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any, ClassVar
+
+from autoopt.errors import StageFailure
+from autoopt.strategies.model import Artifact, Model, Prepared, Trained, TrainingContext, TrainingData
+from autoopt.values import FailureReason
+
+if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
+    import torch
+    from torch import Tensor, nn
+
+    from autoopt.strategies.learning.judge import Judge
+    from autoopt.strategies.learning.source import Source
+
+TRACED_ROWS = 2
+
+
+@dataclass(frozen=True, kw_only=True)
+class Network(Model):
+    """A model that learns in steps and is exported by torch. Subclasses say what is built and what it takes.
+
+    What `build` gives takes the tensors of `inputs`, first dimension rows, and returns logits (rows, classes), or
+    standardised values (rows, 1).
+    """
+
+    learns_in_steps: ClassVar[bool] = True
+    artifact_kind: ClassVar[str] = "exported"
+    input_names: ClassVar[tuple[str, ...]]
+    """Of the graph, in the order of `forward`: FEATURES, CODES."""
+
+    @property
+    @abstractmethod
+    def most_epochs(self) -> int:
+        """Passes over the training rows, at most."""
+
+    @property
+    @abstractmethod
+    def patience_epochs(self) -> int:
+        """Epochs without a better valid metric after which training ends."""
+
+    @abstractmethod
+    def build(self, data: TrainingData[Any]) -> "nn.Module":
+        """The network with random weights, drawn from torch's generator."""
+
+    @abstractmethod
+    def inputs(self, prepared: Prepared) -> "tuple[Tensor, ...]":
+        """A whole part as tensors on the CPU; they may be mapped from disk."""
+
+    def source(self, data: TrainingData[Any], context: TrainingContext, device: "torch.device") -> "Source":
+        """The training rows, augmentation not yet applied."""
+        from autoopt.strategies.learning.source import TensorSource
+
+        inputs = tuple(values.to(device) for values in self.inputs(data.train))
+        return TensorSource(inputs, self.target(data).to(device))
+
+    def target(self, data: TrainingData[Any]) -> "Tensor":
+        """Of the training rows: int64 classes (rows,), or float32 standardised values (rows, 1)."""
+        import torch
+
+        if data.facts.kind.classifies:
+            return torch.tensor(data.train_target)
+        shift, scale = target_moments(data)
+        return torch.tensor((data.train_target - shift) / scale, dtype=torch.float32)[:, None]
+
+    def judge(self, data: TrainingData[Any], device: "torch.device") -> "Judge":
+        """The task's metric on the valid part."""
+        from autoopt.strategies.learning.judge import Judge, tensor_parts, valid_metric
+        from autoopt.strategies.networks.scored import scores_of
+
+        score, greater_is_better = valid_metric(data)
+        inputs = tuple(values.to(device) for values in self.inputs(data.valid))
+        return Judge(
+            parts=tensor_parts(inputs),
+            scores_of=scores_of(data.facts, *target_moments(data)),
+            score=score,
+            greater_is_better=greater_is_better,
+        )
+
+    def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
+        import torch
+
+        from autoopt.strategies.learning.training_loop import Plan, fit, settled
+
+        plan = Plan.from_recipe(
+            context.recipe, epochs=self.most_epochs, patience=self.patience_epochs, seed=context.seed
+        )
+        try:
+            with settled(context.slot, context.seed) as device:
+                network = self.build(data).to(device)
+                judge = self.judge(data, device)
+                best = fit(network, self.source(data, context, device), judge, plan, context.report)
+                scores = judge.scores(network)
+                artifact = self.artifact(network.cpu(), data)
+        except torch.OutOfMemoryError as error:
+            raise StageFailure(
+                FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
+            ) from error
+        note = f"best weights: epoch {best.epoch} of at most {self.most_epochs}"
+        return Trained(artifact=artifact, valid_scores=scores, notes=(note,))
+
+    def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
+        import torch
+
+        from autoopt.strategies.learning.training_loop import settled
+
+        with settled(context.slot, context.seed), torch.no_grad():
+            return self.artifact(self.build(data), data)
+
+    def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
+        """The network on the CPU as it is now. Raises StageFailure when torch cannot trace it."""
+        from autoopt.strategies.networks.export import exported_graph
+        from autoopt.strategies.networks.exported import ExportedArtifact
+        from autoopt.strategies.networks.scored import Scored
+
+        some = tuple(values[:TRACED_ROWS].clone() for values in self.inputs(data.valid))
+        whole = Scored(network, data.facts.kind.classifies, *target_moments(data))
+        weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
+        return ExportedArtifact(
+            model=exported_graph(whole, some, self.input_names), weights=weights, architecture=self.architecture()
+        )
+
+    def architecture(self) -> Mapping[str, Any]:
+        """What the weights fit into, as JSON."""
+        return {"model": self.name, **asdict(self)}
+
+
+def target_moments(data: TrainingData[Any]) -> tuple[float, float]:
+    """Mean and deviation of a regression's training target; (0, 1) for classes."""
+    if data.facts.kind.classifies:
+        return 0.0, 1.0
+    return float(data.train_target.mean()), float(data.train_target.std()) or 1.0

@@ -1,0 +1,32 @@
+"""Which kind of data a source is, told from its name and the options alone: nothing is read."""
+
+import os
+from pathlib import Path
+from typing import Any
+
+from autoopt.task.facts import Modality
+from autoopt.task.options import TaskOptions
+
+ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+
+
+def modality_of(source: Any, options: TaskOptions) -> Modality:
+    """A folder or an archive is images, `file.py:function` a module; a table is text or images where options say so."""
+    if options.text:
+        return Modality.TEXT
+    if options.image is not None:
+        return Modality.IMAGES
+    if not isinstance(source, str | os.PathLike):
+        return Modality.MODULE if type(source).__name__ == "ModuleTask" else Modality.TABULAR
+    name = os.fspath(source)
+    if is_module_reference(name):
+        return Modality.MODULE
+    if name.lower().endswith(ARCHIVES) or Path(name).expanduser().is_dir():
+        return Modality.IMAGES
+    return Modality.TABULAR
+
+
+def is_module_reference(name: str) -> bool:
+    """Whether a source is written like `path/to/task.py:function`."""
+    path, colon, function = name.rpartition(":")
+    return bool(colon) and path.endswith(".py") and function.isidentifier()
