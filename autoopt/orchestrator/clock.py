@@ -1,7 +1,13 @@
 """Seconds of a study's budget: counted while its owner lives, written to the ledger as they pass."""
 
+import math
 import time
 from typing import Protocol
+
+TRAINING_SHARE = 0.6
+"""Of the search's whole time: the longest that one training may plan for, so that no single candidate eats it all."""
+LATE_SHARE, LATE_S = 0.85, 6.0
+"""Of the time that is left, and seconds less: what a training may plan for and still be exported and measured."""
 
 
 class SpentWriter(Protocol):
@@ -45,3 +51,11 @@ class BudgetClock:
         if due >= self.STEP_S or now:
             writer.add_spent(due)
             self._booked_s += due
+
+
+def training_limit_s(search_until_s: float, session_s: float) -> float | None:
+    """Seconds that a training which starts now may plan for; None where the search has no end in time."""
+    if math.isinf(search_until_s):
+        return None
+    late_s = LATE_SHARE * (search_until_s - session_s) - LATE_S
+    return max(1.0, min(TRAINING_SHARE * search_until_s, late_s))

@@ -13,7 +13,7 @@ from typing import Final, Protocol
 
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
 from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome, TrialRow
-from autoopt.orchestrator.clock import BudgetClock
+from autoopt.orchestrator.clock import BudgetClock, training_limit_s
 from autoopt.orchestrator.mirror import failure_text, trial_payload
 from autoopt.orchestrator.observer import Observer, SlotView
 from autoopt.planners import KnownTrial, Planner, PlannerOutcome
@@ -247,6 +247,7 @@ class SearchLoop:
             quiet=len(self._executor.slots) == 1,
             reference_quiet_ms=self._plan.reference_quiet_ms,
             attempt=attempts,
+            training_limit_s=training_limit_s(self._plan.search_until_s, self._clock.session_s),
         )
         self._running[token] = _Running(
             number=number,

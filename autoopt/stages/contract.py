@@ -29,6 +29,7 @@ class EvaluateJob:
     quiet: bool = False  # no other slot is at work: latencies are final, not provisional
     reference_quiet_ms: float | None = None  # latency of the reference graph on the quiet machine, if known
     attempt: int = 0
+    training_limit_s: float | None = None  # how long a training may plan to take; None: as long as its recipe says
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

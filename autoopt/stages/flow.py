@@ -29,7 +29,15 @@ class Flow:
     """
 
     def __init__(
-        self, *, snapshot: Snapshot, store: Store, recipe: Recipe, seed: int, slot: Slot, report: Reporter
+        self,
+        *,
+        snapshot: Snapshot,
+        store: Store,
+        recipe: Recipe,
+        seed: int,
+        slot: Slot,
+        report: Reporter,
+        training_limit_s: float | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.facts = snapshot.facts
@@ -41,6 +49,7 @@ class Flow:
         self.runs: list[StageRun] = []
         self._seed = seed
         self._slot = slot
+        self._training_limit_s = training_limit_s
         self.report = report
         self._entries: dict[str, StoreEntry] = {}
 
@@ -187,4 +196,5 @@ class Flow:
             seed=seed,
             report=report,
             checkpoints=self.store.working_folder(self.keys.train),
+            limit_s=self._training_limit_s,
         )

@@ -40,3 +40,12 @@ def test_without_a_budget_there_is_always_time() -> None:
 
 def test_a_session_counts_from_when_the_command_began() -> None:
     assert BudgetClock(started=time.monotonic() - 5.0, before_s=0.0, budget_s=None).session_s >= 5.0
+
+
+def test_a_training_plans_for_a_share_of_the_search_and_for_its_end() -> None:
+    assert training_limit_s(float("inf"), 5.0) is None
+    assert training_limit_s(600.0, 0.0) == TRAINING_SHARE * 600
+    late = training_limit_s(600.0, 500.0)
+    assert late is not None
+    assert 500 + late < 590  # what is left is for exporting and measuring it
+    assert training_limit_s(600.0, 599.0) == 1.0
