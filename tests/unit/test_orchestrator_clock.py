@@ -5,6 +5,7 @@ import time
 from support_loop import SteppedClock
 
 from autoopt.orchestrator import BudgetClock
+from autoopt.orchestrator.clock import TRAINING_SHARE, training_limit_s
 
 
 class Book:
