@@ -15,6 +15,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import NETWORKS, Strategy
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
+from autoopt.strategies.learning.augment import Augment
 from autoopt.strategies.learning.batch_size import BatchSize
 from autoopt.strategies.learning.optimizer import Optimizer
 from autoopt.strategies.learning.precision import Precision
@@ -50,6 +51,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Linear",
     "LinearSVM",
     "MLP",
+    "Augment",
     "BatchSize",
     "Optimizer",
     "Schedule",
