@@ -197,4 +197,6 @@ class Flow:
             report=report,
             checkpoints=self.store.working_folder(self.keys.train),
             limit_s=self._training_limit_s,
+            store=self.store,
+            prepared_key=self.keys.prepare,
         )

@@ -52,6 +52,8 @@ class Strategy(ABC):
     family: ClassVar[str | None] = None
     when: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
     field_when: ClassVar[Mapping[str, Mapping[str, tuple[Value, ...]]]] = {}
+    speed_only: ClassVar[bool] = False
+    """Whether it changes how fast a training is, and not how good: a probe settles what a recipe leaves open of it."""
 
     @classmethod
     def applies(cls, task: TaskFacts, slot: Slot) -> str | None:

@@ -14,6 +14,7 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from autoopt.files import Store
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import Strategy
 from autoopt.task.facts import Modality, TaskFacts
@@ -94,6 +95,8 @@ class TrainingContext:
     report: StepReport
     checkpoints: Path | None = None  # a folder of this training's own, kept over crashes; None: it is not kept
     limit_s: float | None = None  # how long the training may take; networks then plan for fewer epochs
+    store: Store | None = None  # keeps what serves several trainings: storage forms, verdicts of probes
+    prepared_key: str = ""  # of what is learned from, in that store
 
 
 class Artifact(ABC):
