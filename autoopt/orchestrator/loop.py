@@ -13,16 +13,16 @@ from typing import Final, Protocol
 
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
 from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome, TrialRow
+from autoopt.orchestrator.attempts import PLANNED_STEPS, Ending, Running, outcome_of, payload_of, slot_views
 from autoopt.orchestrator.clock import BudgetClock, training_limit_s
-from autoopt.orchestrator.mirror import failure_text, trial_payload
-from autoopt.orchestrator.observer import Observer, SlotView
+from autoopt.orchestrator.observer import Observer
+from autoopt.orchestrator.rungs import Rungs
 from autoopt.planners import KnownTrial, Planner, PlannerOutcome
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EVALUATE_ENTRY, EvaluateJob, EvaluateResult
-from autoopt.values import AttemptState, FailureReason, Limit, Measures, Objective, Slot, TrialState, broken
+from autoopt.values import AttemptState, Limit, Measures, Objective, Slot, TrialState, broken
 
 DUPLICATES_THAT_END = 50
-MAX_STEPS_KEPT = 400
 _LEDGER_SOURCE: Final[dict[str, Source]] = {
     "portfolio": "portfolio",
     "queued": "again",
@@ -65,38 +65,12 @@ class SearchPlan:
     reference_quiet_ms: float | None = None
 
 
-@dataclass(kw_only=True)
-class _Running:
-    """An attempt at work."""
-
-    number: int
-    recipe: Recipe
-    slot: Slot
-    attempt: int
-    started: float
-    started_ms: int
-    stage: str = ""
-    step: int | None = None
-    steps: list[tuple[int, str, float]]
-
-
 @dataclass(frozen=True, kw_only=True)
 class _Known:
     """A result that a duplicate may be answered with."""
 
     number: int
     outcome: PlannerOutcome
-
-
-@dataclass(frozen=True, kw_only=True)
-class _Ending:
-    """How an attempt ended, before it is written."""
-
-    state: TrialState
-    reason: str = ""
-    message: str = ""
-    detail: str = ""
-    result: EvaluateResult | None = None
 
 
 class SearchLoop:
@@ -123,12 +97,13 @@ class SearchLoop:
         self._outbox = outbox
         self._observer = observer
         self._owed: deque[tuple[int, Recipe, int]] = deque()  # (number, recipe, attempts so far): a result is owed
-        self._running: dict[str, _Running] = {}  # by token
+        self._running: dict[str, Running] = {}  # by token
         self._known: dict[str, _Known] = {}  # by the recipe's hash
         self._counted = 0
         self._found = False  # something to export
         self._duplicates_in_a_row = 0
         self._stop_requested = False
+        self._rungs = Rungs(plan.objectives)
 
     def stop(self) -> None:
         """End the session as soon as possible; nothing is lost."""
@@ -249,7 +224,7 @@ class SearchLoop:
             attempt=attempts,
             training_limit_s=training_limit_s(self._plan.search_until_s, self._clock.session_s),
         )
-        self._running[token] = _Running(
+        self._running[token] = Running(
             number=number,
             recipe=recipe,
             slot=slot,
@@ -277,31 +252,35 @@ class SearchLoop:
         if running is None:
             return
         if isinstance(event, Progress):
-            self._note_progress(running, event)
+            self._note_progress(event.token, running, event)
         elif isinstance(event, Finished):
             self._finish(event.token, running, self._judge(EvaluateResult.from_json(event.result)))
         else:
             self._fail(event.token, running, event)
 
-    def _note_progress(self, running: _Running, event: Progress) -> None:
-        running.stage, running.step = event.stage, event.step
-        if event.step is not None and len(running.steps) < MAX_STEPS_KEPT:
-            running.steps.extend((event.step, name, value) for name, value in event.values.items())
+    def _note_progress(self, token: str, running: Running, event: Progress) -> None:
+        running.note(event)
+        if event.step is not None and not running.rung and PLANNED_STEPS in running.known:
+            planned = int(running.known[PLANNED_STEPS])
+            running.rung = self._rungs.verdict(running.number, step=event.step, steps=planned, known=running.known)
+            if running.rung:
+                self._executor.cancel(token)
         self._show_slots()
 
-    def _judge(self, result: EvaluateResult) -> _Ending:
+    def _judge(self, result: EvaluateResult) -> Ending:
         misses = broken(self._plan.limits, result.measures)
         if not result.infeasible and not misses:
-            return _Ending(state=TrialState.COMPLETE, result=result)
+            return Ending(state=TrialState.COMPLETE, result=result)
         told = result.infeasible or ", ".join(
             f"{x} broken: {result.measures[x.measure].value:.4g}" for x in misses if x.measure in result.measures
         )
-        return _Ending(state=TrialState.INFEASIBLE, reason="limit", message=told, result=result)
+        return Ending(state=TrialState.INFEASIBLE, reason="limit", message=told, result=result)
 
-    def _fail(self, token: str, running: _Running, event: Failed) -> None:
-        if event.cancelled:
-            ending = _Ending(state=TrialState.STOPPED, reason="stopped")
-            self._finish(token, running, ending)
+    def _fail(self, token: str, running: Running, event: Failed) -> None:
+        if event.cancelled and running.rung:
+            self._finish(token, running, Ending(state=TrialState.PRUNED, reason="rung", message=running.rung))
+        elif event.cancelled:
+            self._finish(token, running, Ending(state=TrialState.STOPPED, reason="stopped"))
         elif event.reason.may_pass and running.attempt + 1 < self._plan.max_attempts:
             seconds = time.monotonic() - running.started
             self._writer.finish_attempt(
@@ -311,7 +290,7 @@ class SearchLoop:
             self._owed.append((running.number, running.recipe, running.attempt + 1))
             self._show_slots()
         else:
-            ending = _Ending(
+            ending = Ending(
                 state=TrialState.FAILED,
                 reason=event.reason.value,
                 message=event.message,
@@ -319,40 +298,13 @@ class SearchLoop:
             )
             self._finish(token, running, ending)
 
-    def _finish(self, token: str, running: _Running, ending: _Ending) -> None:
+    def _finish(self, token: str, running: Running, ending: Ending) -> None:
         """Write a trial's end: ledger and outbox in one transaction, then the planner, then whoever watches."""
-        result = ending.result
-        measures = result.measures if result else {}
-        told = (
-            failure_text(FailureReason(ending.reason), ending.message)
-            if ending.state is TrialState.FAILED
-            else ending.message
-        )
-        payload = trial_payload(
-            self._plan.study,
-            number=running.number,
-            recipe=running.recipe,
-            state=ending.state,
-            reason=told,
-            measures=measures,
-            steps=running.steps,
-            started_ms=running.started_ms,
-            ended_ms=int(time.time() * 1000),
-        )
+        measures = ending.result.measures if ending.result else {}
+        payload = payload_of(self._plan.study, running, ending)
         if running.steps:
             self._writer.record_steps(token, running.steps)
-        outcome = TrialOutcome(
-            state=ending.state,
-            reason=ending.reason,
-            message=ending.message,
-            detail=ending.detail,
-            seconds=time.monotonic() - running.started,
-            measures=measures,
-            artifact_key=result.artifact_key if result else "",
-            artifact_sha256=result.artifact_sha256 if result else "",
-            stages=[s.to_json() for s in result.stages] if result else [],
-            notes=list(result.notes) if result else [],
-        )
+        outcome = outcome_of(running, ending)
         counted = ending.state.counts
         del self._running[token]
         if not self._writer.finish_trial(token, running.number, outcome, [payload] if counted else []):
@@ -381,9 +333,4 @@ class SearchLoop:
             self._known.setdefault(recipe.sha256, _Known(number=number, outcome=outcome))
 
     def _show_slots(self) -> None:
-        views = {s.index: SlotView(slot=s.index) for s in self._executor.slots}
-        for r in self._running.values():
-            views[r.slot.index] = SlotView(
-                slot=r.slot.index, trial=r.number, model=str(r.recipe.get("model", "")), stage=r.stage, step=r.step
-            )
-        self._observer.slots_changed(tuple(views[i] for i in sorted(views)))
+        self._observer.slots_changed(slot_views(self._executor.slots, self._running.values()))

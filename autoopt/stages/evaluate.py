@@ -53,9 +53,13 @@ def evaluate_recipe(flow: Flow, job: EvaluateJob) -> EvaluateResult:
 
 
 def _before_training(flow: Flow, job: EvaluateJob) -> EvaluateResult | None:
-    """The result of a recipe whose untrained graph already breaks a limit by more than the noise; else None."""
+    """The result of a recipe whose untrained graph already breaks a limit by more than the noise; else None.
+
+    Networks whose training takes long are measured without limits too: a rung compares what they cost with what others
+    do, so that a small one is not ended for being less good.
+    """
     limits = [x for x in parse_limits(job.limits) if x.measure in SHAPE_MEASURES]
-    if not limits or flow.is_trained():
+    if not (limits or flow.learns_in_steps) or flow.is_trained():
         return None
     content = flow.untrained_graph()
     if content is None:
@@ -69,6 +73,7 @@ def _before_training(flow: Flow, job: EvaluateJob) -> EvaluateResult | None:
         quiet=job.quiet,
         reference_quiet_ms=job.reference_quiet_ms,
     )
+    flow.report(MEASURE, values={name: m.value for name, m in measures.items()})
     broken = _surely_broken(limits, measures)
     if broken is None:
         return None

@@ -68,6 +68,11 @@ class Flow:
             self._note_unread()
         return entry
 
+    @property
+    def learns_in_steps(self) -> bool:
+        """Whether the model is a network."""
+        return self._model().learns_in_steps
+
     def is_trained(self) -> bool:
         """Whether the training, or all that follows it, is in the store."""
         pairs = ((DEPLOY, self.keys.deploy), (TRAIN, self.keys.train))

@@ -19,7 +19,7 @@ from support_loop import (
 )
 from support_space import small_space
 
-from autoopt.executors import Failed, Finished
+from autoopt.executors import Failed, Finished, Progress
 from autoopt.orchestrator import StopReason
 from autoopt.space import Recipe
 from autoopt.values import FailureReason, TrialState
@@ -311,3 +311,33 @@ def test_more_trials_go_on_where_the_study_stood(sessions: Sessions) -> None:
     assert sum(t.state.counts for t in sessions.rows()) == 5
     if sessions.planner == "optuna":
         assert violations(sessions.folder, before, settled=True) == []
+
+
+def test_a_training_that_others_beat_at_a_rung_is_pruned_and_counts(sessions: Sessions) -> None:
+    sessions.slots = 4
+    executor, told = sessions.executor(always(NEVER)), False
+
+    def tell() -> None:
+        """Once: four trainings at a third of their way, the last one worst."""
+        nonlocal told
+        if told:
+            return
+        told = True
+        for place, job in enumerate(executor.jobs):
+            values = {"valid": 0.9 - 0.2 * place, "planned_steps": 30.0}
+            executor.extra.append(Progress(token=job.token, stage="train", step=10, values=values))
+
+    with sessions.loop(executor) as loop:
+
+        def watch() -> None:
+            tell()
+            if len(executor.jobs) > 4:  # the slot was given to another trial
+                loop.stop()
+
+        executor.on_poll = watch
+        assert loop.run() is StopReason.USER
+    ended = {t.number: t for t in sessions.rows()}
+    pruned = [t for t in ended.values() if t.state is TrialState.PRUNED]
+    assert len(pruned) == 1
+    assert (pruned[0].reason, pruned[0].artifact_key) == ("rung", "")
+    assert "3 of the 3 others that came to step 10 of 30" in pruned[0].message

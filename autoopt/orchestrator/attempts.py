@@ -1,0 +1,103 @@
+"""An attempt at work, and how it ended: what is written of it to the ledger and to the tracking side."""
+
+import time
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from autoopt.executors import Progress
+from autoopt.ledger import StudyRow, TrialOutcome
+from autoopt.orchestrator.mirror import failure_text, trial_payload
+from autoopt.orchestrator.observer import SlotView
+from autoopt.space.recipe import Recipe
+from autoopt.stages.contract import EvaluateResult
+from autoopt.values import QUALITY, FailureReason, Slot, TrialState
+
+MAX_STEPS_KEPT: Final = 400
+VALID: Final = "valid"
+"""What a training calls its quality on valid at a step."""
+PLANNED_STEPS: Final = "planned_steps"
+"""What a training calls the number of steps (epochs) it will take."""
+
+
+@dataclass(kw_only=True)
+class Running:
+    """An attempt at work."""
+
+    number: int
+    recipe: Recipe
+    slot: Slot
+    attempt: int
+    started: float
+    started_ms: int
+    stage: str = ""
+    step: int | None = None
+    steps: list[tuple[int, str, float]]
+    known: dict[str, float] = field(default_factory=dict)  # measures so far, by name: quality from the last step
+    rung: str = ""  # why it is being ended at a rung
+
+    def note(self, event: Progress) -> None:
+        """Where the attempt is, and what its training told."""
+        self.stage, self.step = event.stage, event.step
+        if event.step is None:
+            self.known.update(event.values)
+            return
+        named = {QUALITY if name == VALID else name: value for name, value in event.values.items()}
+        self.known.update({name: value for name, value in named.items() if name in (QUALITY, PLANNED_STEPS)})
+        if len(self.steps) < MAX_STEPS_KEPT:
+            self.steps.extend((event.step, name, value) for name, value in event.values.items())
+
+
+@dataclass(frozen=True, kw_only=True)
+class Ending:
+    """How an attempt ended, before it is written."""
+
+    state: TrialState
+    reason: str = ""
+    message: str = ""
+    detail: str = ""
+    result: EvaluateResult | None = None
+
+
+def payload_of(study: StudyRow, running: Running, ending: Ending) -> dict[str, object]:
+    """What the tracking side is told of the attempt's trial."""
+    told = ending.message
+    if ending.state is TrialState.FAILED:
+        told = failure_text(FailureReason(ending.reason), ending.message)
+    return trial_payload(
+        study,
+        number=running.number,
+        recipe=running.recipe,
+        state=ending.state,
+        reason=told,
+        measures=ending.result.measures if ending.result else {},
+        steps=running.steps,
+        started_ms=running.started_ms,
+        ended_ms=int(time.time() * 1000),
+    )
+
+
+def outcome_of(running: Running, ending: Ending) -> TrialOutcome:
+    """What the ledger keeps."""
+    result = ending.result
+    return TrialOutcome(
+        state=ending.state,
+        reason=ending.reason,
+        message=ending.message,
+        detail=ending.detail,
+        seconds=time.monotonic() - running.started,
+        measures=result.measures if result else {},
+        artifact_key=result.artifact_key if result else "",
+        artifact_sha256=result.artifact_sha256 if result else "",
+        stages=[s.to_json() for s in result.stages] if result else [],
+        notes=list(result.notes) if result else [],
+    )
+
+
+def slot_views(slots: Sequence[Slot], running: Iterable[Running]) -> tuple[SlotView, ...]:
+    """What each slot is doing, for whoever watches."""
+    views = {s.index: SlotView(slot=s.index) for s in slots}
+    for r in running:
+        model = str(r.recipe.get("model", ""))
+        views[r.slot.index] = SlotView(slot=r.slot.index, trial=r.number, model=model, stage=r.stage, step=r.step)
+    return tuple(views[i] for i in sorted(views))
