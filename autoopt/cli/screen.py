@@ -26,7 +26,7 @@ PLURALS = {
     Role.IDENTIFIER: "identifiers, or with too many categories",
     Role.CONSTANT: "with one value only",
     Role.DATE: "dates, not learned from yet",
-    Role.TEXT: "with free text, not learned from yet",
+    Role.TEXT: "with free text, which --text names to learn from",
 }
 
 

@@ -53,6 +53,8 @@ def _known_in_train(columns: list[Column], parts: Parts) -> list[Column]:
         empty = (column.numbers is not None and bool(np.isnan(column.numbers[train]).all())) or (
             column.codes is not None and not column.codes[train].any()
         )
+        if column.texts is not None:
+            empty = not any(text.strip() for text in column.texts[train])
         result.append(
             column.left_out(Role.CONSTANT, "no values in train; left out") if empty and column.facts.used else column
         )
@@ -80,7 +82,7 @@ def assemble(
     arrays = _part_arrays(used, target, parts, table.row_numbers)
     facts = TaskFacts(
         name=name,
-        modality=Modality.TABULAR,
+        modality=Modality.TEXT if options.text else Modality.TABULAR,
         kind=target.kind,
         metric=chosen.name,
         metric_direction=chosen.direction,
@@ -107,6 +109,7 @@ def _part_arrays(
     numbers = [c.numbers for c in used if c.numbers is not None]
     codes = [c.codes for c in used if c.codes is not None]
     matrix = np.stack(numbers, axis=1) if numbers else np.zeros((len(parts), 0))
+    texts = [c.texts for c in used if c.texts is not None]
     code_matrix = np.stack(codes, axis=1) if codes else np.zeros((len(parts), 0), dtype=np.int32)
     arrays = {}
     for k, part in enumerate(PARTS):
@@ -116,6 +119,7 @@ def _part_arrays(
             codes=np.ascontiguousarray(code_matrix[at], dtype=np.int32),
             target=target.values[at],
             row_ids=row_numbers[at],
+            texts=tuple(column[at] for column in texts),
         )
     return arrays
 

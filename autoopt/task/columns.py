@@ -4,11 +4,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 import pyarrow as pa
+import pyarrow.compute as pc
 from numpy.typing import NDArray
 
 from autoopt.errors import Problem
 from autoopt.task.facts import ColumnFacts, Role
 from autoopt.task.parsing import Moments, Numbers, Texts, dirt, parse, with_units
+from autoopt.task.table import TEXT
 from autoopt.task.wording import count, counted_rows, listed, quoted
 
 MOST_CATEGORIES = 10_000
@@ -21,12 +23,14 @@ _ID_NAMES = ("id", "index", "idx", "row", "rowid", "row_id", "key", "uuid", "gui
 
 @dataclass(frozen=True, kw_only=True)
 class Column:
-    """A column's facts with its values: numbers (rows,), or codes (rows,) into sorted values, 0 and '' missing."""
+    """A column's facts with its values: numbers (rows,), or codes (rows,) into sorted values, 0 and '' missing,
+    or texts (rows,), '' where missing."""
 
     facts: ColumnFacts
     numbers: NDArray[np.float64] | None = None
     codes: NDArray[np.int32] | None = None
     values: tuple[str, ...] = ()
+    texts: NDArray[np.object_] | None = None
 
     def left_out(self, role: Role, note: str) -> "Column":
         """The same column, not learned from."""
@@ -47,7 +51,31 @@ def understand(name: str, array: pa.Array, rows: NDArray[np.int64], problems: li
     return _text(name, parsed, rows, problems)
 
 
+def free_text(name: str, array: pa.Array, problems: list[Problem]) -> Column:
+    """A column that the user named as free text: every value as it is written, '' where missing."""
+    reals = pa.types.is_floating(array.type)
+    present = pc.if_else(pc.is_nan(array), pa.scalar(None, array.type), array) if reals else array
+    values = pc.fill_null(present.cast(TEXT), "")
+    texts = np.empty(len(values), dtype=object)
+    texts[:] = values.to_pylist()
+    empty = int(pc.sum(pc.equal(pc.utf8_trim_whitespace(values), "")).as_py() or 0)
+    if empty == len(texts):
+        what = f"--text {quoted(name)} holds no text in any row."
+        problems.append(Problem(what=what, mend="Name a column that is filled."))
+    numbers = isinstance(parse(array), Numbers) and empty < len(texts)
+    facts = ColumnFacts(
+        name=name,
+        role=Role.TEXT,
+        used=True,
+        missing=int(pc.sum(pc.equal(values, "")).as_py() or 0),
+        distinct=len(pc.unique(pc.if_else(pc.equal(values, ""), pa.scalar(None, TEXT), values)).drop_null()),
+        note="numbers, read as text" if numbers else "",
+    )
+    return Column(facts=facts, texts=texts)
+
+
 _LATER_DATES = "a date: not learned from yet; left out"
+_FREE_TEXT = "free text: learned from where --text names it; left out"
 
 
 def _number(name: str, parsed: Numbers, rows: NDArray[np.int64], problems: list[Problem]) -> Column:
@@ -115,11 +143,11 @@ def _text(name: str, parsed: Texts, rows: NDArray[np.int64], problems: list[Prob
         return column.left_out(Role.CONSTANT, f"always {quoted(parsed.values[1])}; left out")
     if different > max(_IDENTIFIER_LEAST, _IDENTIFIER_SHARE * present) or different > MOST_CATEGORIES:
         if _words(parsed) >= _TEXT_WORDS:
-            return column.left_out(Role.TEXT, "free text: not learned from yet; left out")
+            return column.left_out(Role.TEXT, _FREE_TEXT)
         seen = f"{count(different, 'different text')} in {count(present, 'row')}"
         return column.left_out(Role.IDENTIFIER, f"{seen}: an identifier, or too many categories; left out")
     if _words(parsed) >= _TEXT_WORDS and different > max(_TEXT_LEAST, _TEXT_SHARE * present):
-        return column.left_out(Role.TEXT, "free text: not learned from yet; left out")
+        return column.left_out(Role.TEXT, _FREE_TEXT)
     many = f"{different:,} categories: rare ones are taken together" if different > _MANY_CATEGORIES else ""
     return replace(column, facts=replace(facts, note="; ".join(n for n in (note, many) if n)))
 

@@ -54,6 +54,8 @@ def _against_classes(column: Column, target: Target) -> str:
 def _values(column: Column) -> NDArray[np.float64] | NDArray[np.int32]:
     if column.numbers is not None:
         return column.numbers
+    if column.texts is not None:
+        return np.unique(column.texts, return_inverse=True)[1].astype(np.int32)
     return column.codes if column.codes is not None else np.zeros(0)
 
 

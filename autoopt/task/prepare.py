@@ -1,16 +1,19 @@
 """A source becomes a task: read, checked as a whole, understood, split. Nothing is written before `save`."""
 
+import shlex
 from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from autoopt.errors import DataError, OptionError, Problem
 from autoopt.task.assemble import PreparedTask, assemble
-from autoopt.task.columns import Column, understand
-from autoopt.task.facts import ColumnFacts, Kind, Role
+from autoopt.task.columns import Column, free_text, understand
+from autoopt.task.facts import ColumnFacts, Kind, Modality, Role
 from autoopt.task.leaks import find_leaks
 from autoopt.task.metrics import Metric, fitting_metric, metric
+from autoopt.task.modality import modality_of
 from autoopt.task.options import TaskOptions
 from autoopt.task.sources.dispatch import read_table
 from autoopt.task.splits import Parts, by_column, by_hash, by_time, check_parts, row_hashes
@@ -20,6 +23,7 @@ from autoopt.task.wording import count, listed, missing_column, quoted
 
 LEAST_ROWS = 20
 _NOISY_ROWS = 200
+BESIDE_TEXTS = "not learned from beside texts"
 
 
 @dataclass(kw_only=True)
@@ -37,6 +41,7 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
     """
     if options.metric is not None:
         metric(options.metric)
+    _check_text_source(source, options)
     table = read_table(source, name)
     options = replace(options, target=options.target or table.default_target)
     found = _Findings(problems=list(table.problems), warnings=list(table.warnings))
@@ -57,6 +62,17 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
     return assemble(name or table.name, table, options, target, chosen, columns, parts, found.warnings)
 
 
+def _check_text_source(source: Any, options: TaskOptions) -> None:
+    """Raises DataError where columns of text were named and the source has no columns."""
+    if not options.text:
+        return
+    kind = modality_of(source, replace(options, text=()))
+    if options.image is not None or kind is not Modality.TABULAR:
+        what = "--image was given too" if options.image is not None else f"{quoted(source)} is no table ({kind})"
+        mend = "Give a table (.csv, .parquet, ...) with these columns, or leave --text out."
+        raise DataError(f"--text names columns of a table that are learned from alone, and {what}.", mend)
+
+
 def _check_options(table: Table, options: TaskOptions, found: _Findings) -> None:
     given = {"--target": options.target, "--split-column": options.split_column, "--time-column": options.time_column}
     for option, column in given.items():
@@ -67,10 +83,16 @@ def _check_options(table: Table, options: TaskOptions, found: _Findings) -> None
         last = quoted(table.names[-1]) if table.names else ""
         mend = f"Say which column is to be learned, perhaps the last: --target {last}. {known_columns(table.names)}"
         found.problems.append(Problem(what="No --target was given.", mend=mend))
+    for column in options.text:
+        if column not in table.names:
+            what, mend = missing_column("--text", column, table.names)
+            found.problems.append(Problem(what=what, mend=mend))
+    given |= {f"--text #{k}": column for k, column in enumerate(options.text, start=1)}
     named = [c for c in given.values() if c is not None]
     if len(set(named)) < len(named):
-        what = f"One column was named for two uses: {listed([f'{o} {c}' for o, c in given.items() if c])}."
-        found.problems.append(Problem(what=what, mend="Target, split and time are different columns."))
+        uses = [f"{o.partition(' #')[0]} {c}" for o, c in given.items() if c]
+        what = f"One column was named for two uses: {listed(uses)}."
+        found.problems.append(Problem(what=what, mend="Target, split, time and texts are different columns."))
     if options.split_column and options.time_column:
         what = "--split-column and --time-column were both given."
         found.problems.append(Problem(what=what, mend="Choose the one that says how the rows are to be split."))
@@ -85,21 +107,35 @@ def _check_options(table: Table, options: TaskOptions, found: _Findings) -> None
 
 def _features(table: Table, options: TaskOptions, found: _Findings) -> list[Column]:
     kept_apart = {options.target: Role.TARGET, options.split_column: Role.SPLIT, options.time_column: Role.TIME}
-    columns = [
-        Column(facts=ColumnFacts(name=name, role=kept_apart[name], used=False))
-        if name in kept_apart
-        else understand(name, array, table.row_numbers, found.problems)
-        for name, array in zip(table.names, table.columns, strict=True)
-    ]
-    if not any(c.facts.used for c in columns):
+    columns = []
+    for name, array in zip(table.names, table.columns, strict=True):
+        if name in kept_apart:
+            columns.append(Column(facts=ColumnFacts(name=name, role=kept_apart[name], used=False)))
+        elif name in options.text:
+            columns.append(free_text(name, array, found.problems))
+        elif options.text:
+            columns.append(_beside_texts(understand(name, array, table.row_numbers, [])))
+        else:
+            columns.append(understand(name, array, table.row_numbers, found.problems))
+    beside = [c.facts.name for c in columns if c.facts.note == BESIDE_TEXTS]
+    if beside:
+        found.warnings.append(f"Beside texts, other columns are not learned from: {listed(beside)}.")
+    if not options.text and not any(c.facts.used for c in columns):
         left_out = [f"{quoted(c.facts.name)} ({c.facts.note or f'the {c.facts.role}'})" for c in columns[:10]]
         what = f"No column is left to learn from: {', '.join(left_out)}{', ...' if len(columns) > 10 else ''}."
         mend = "Give columns of numbers, truth values or categories."
+        free = [c.facts.name for c in columns if c.facts.role is Role.TEXT]
+        if free:
+            mend = f"To learn from free text, name its columns: --text {shlex.quote(','.join(free))}."
         if len(columns) == 1:
             what = f"The data have a single column, {quoted(table.names[0])}."
             mend = "A table needs a target and a column to learn from; a text file splits at , ; tab or |."
         found.problems.append(Problem(what=what, mend=mend))
     return columns
+
+
+def _beside_texts(column: Column) -> Column:
+    return column.left_out(column.facts.role, BESIDE_TEXTS) if column.facts.used else column
 
 
 def _target(table: Table, options: TaskOptions, found: _Findings) -> Target | None:

@@ -52,6 +52,8 @@ def row_hashes(columns: Sequence[Column], rows: int, seed: int) -> NDArray[np.ui
             words = np.where(np.isnan(column.numbers), _NAN_BITS, bits)
         elif column.codes is not None:
             words = np.array([_text_word(v) for v in column.values], dtype=np.uint64)[column.codes]
+        elif column.texts is not None:
+            words = np.array([_text_word(v) for v in column.texts], dtype=np.uint64)
         else:
             continue
         total += _mixed(words ^ salt)
