@@ -20,13 +20,14 @@ ROWS = "rows"
 def exported_graph(network: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> onnx.ModelProto:
     """The float graph of `network` in evaluation mode: inputs `names`, output SCORES, first dimension free.
 
-    `inputs` are two rows or more (a single one would be taken for a constant). Raises StageFailure with the tracer's
-    reason when torch.export cannot follow the network's code.
+    `network.forward` takes `*inputs`, as `Scored` does. `inputs` are two rows or more (a single one
+    would be taken for a constant). Raises StageFailure with the tracer's reason when torch.export cannot follow the
+    network's code.
     """
     training = network.training
     network.eval()
     rows = torch.export.Dim(ROWS, min=1)
-    shapes = tuple({0: rows} for _ in inputs)
+    shapes = (tuple({0: rows} for _ in inputs),)  # one entry for all of `*inputs`
     try:
         with _quiet(), torch.no_grad():
             program = torch.onnx.export(
