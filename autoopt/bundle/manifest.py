@@ -12,7 +12,7 @@ from autoopt.errors import BundleError
 from autoopt.files import sha256_file
 from autoopt.stages.contract import VerifiedArtifact
 
-LIBRARIES = ("numpy", "onnx", "onnxruntime", "scikit-learn", "lightgbm", "torch", "optuna")
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "pillow", "scikit-learn", "lightgbm", "torch", "optuna")
 
 
 def environment() -> dict[str, Any]:
@@ -69,6 +69,7 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "study": contents.study.name,
         "trial": contents.trial.number,
         "pick": contents.pick,
+        "modality": facts.modality.value,
         "kind": facts.kind.value,
         "target": facts.target,
         "classes": list(facts.classes),

@@ -7,6 +7,7 @@ and tests load bundles through it.
 import json
 import platform
 import uuid
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -15,22 +16,24 @@ from typing import Any
 import yaml
 
 from autoopt.bundle.contents import BundleContents
+from autoopt.task.facts import Modality, TaskFacts
 
 EXAMPLE = "input_example.json"
 ENVIRONMENT = "python_env.yaml"
 REQUIREMENTS = "mlflow-requirements.txt"
 NEEDED = ("autoopt", "numpy", "onnxruntime", "pandas")
+EXAMPLE_ROWS = 5
 
 
 def signature(contents: BundleContents) -> dict[str, str]:
-    """MLflow's signature: raw columns in, prediction and probabilities out. Missing values are allowed everywhere.
+    """MLflow's signature: raw inputs in, prediction and probabilities out. Missing values are allowed everywhere.
 
     Columns of numbers are 'any': whole numbers, fractions and truth values may all come, and MLflow would refuse whole
-    numbers and truth values for a 'double'. What is no number the runtime refuses, naming column and rows.
+    numbers and truth values for a 'double'. So are images: paths, bytes and data URIs may come. What cannot be used
+    the runtime refuses, naming column and rows. A module's inputs are MLflow's named tensors.
     """
     facts = contents.facts
-    inputs = [{"name": c, "type": "any", "required": True} for c in facts.number_columns]
-    inputs += [{"name": c, "type": "string", "required": True} for c in facts.category_columns]
+    inputs = _tensors(facts) if facts.modality is Modality.MODULE else _columns(facts)
     label = "string" if facts.kind.classifies and not facts.numeric_classes else "double"
     outputs: list[dict[str, Any]] = [{"name": "prediction", "type": label, "required": True}]
     outputs += [{"name": f"probability_{c}", "type": "double", "required": True} for c in facts.classes]
@@ -39,11 +42,11 @@ def signature(contents: BundleContents) -> dict[str, str]:
 
 def write_mlmodel(folder: Path, contents: BundleContents) -> None:
     """Add MLmodel, its input example and its requirements to a bundle that is being written."""
-    columns = contents.verified.sample["columns"]
-    rows = [dict(zip(columns, values, strict=True)) for values in zip(*columns.values(), strict=True)][:5]
-    example = {"columns": list(columns), "data": [list(row.values()) for row in rows]}
+    modality = contents.facts.modality
+    example, told = _example(contents.verified.sample["columns"], modality)
     (folder / EXAMPLE).write_text(json.dumps(example, ensure_ascii=False))
-    (folder / REQUIREMENTS).write_text("".join(f"{name}=={version(name)}\n" for name in NEEDED))
+    needed = (*NEEDED, "pillow") if modality is Modality.IMAGES else NEEDED
+    (folder / REQUIREMENTS).write_text("".join(f"{name}=={version(name)}\n" for name in needed))
     environment = {"python": platform.python_version(), "dependencies": [f"-r {REQUIREMENTS}"]}
     (folder / ENVIRONMENT).write_text(yaml.safe_dump(environment, sort_keys=True))
     model = {
@@ -58,10 +61,29 @@ def write_mlmodel(folder: Path, contents: BundleContents) -> None:
         "model_uuid": uuid.uuid4().hex,
         "utc_time_created": datetime.now(UTC).strftime("%Y-%m-%d %H:%M:%S.%f"),
         "signature": signature(contents),
-        "saved_input_example_info": {
-            "artifact_path": EXAMPLE,
-            "type": "dataframe",
-            "pandas_orient": "split",
-        },
+        "saved_input_example_info": {"artifact_path": EXAMPLE, **told},
     }
     (folder / "MLmodel").write_text(yaml.safe_dump(model, sort_keys=True))
+
+
+def _columns(facts: TaskFacts) -> list[dict[str, Any]]:
+    types = (("any", facts.number_columns), ("string", facts.category_columns), ("string", facts.text_columns))
+    columns = [(kind, name) for kind, names in types for name in names]
+    columns += [("any", array.name) for array in facts.tensors]
+    return [{"name": name, "type": kind, "required": True} for kind, name in columns]
+
+
+def _tensors(facts: TaskFacts) -> list[dict[str, Any]]:
+    return [
+        {"name": t.name, "type": "tensor", "tensor-spec": {"dtype": t.dtype, "shape": [-1, *t.shape]}}
+        for t in facts.tensors
+    ]
+
+
+def _example(columns: Mapping[str, Sequence[Any]], modality: Modality) -> tuple[dict[str, Any], dict[str, str]]:
+    """The input example, and what MLmodel says of its form."""
+    few = {name: values[:EXAMPLE_ROWS] for name, values in columns.items()}
+    if modality is Modality.MODULE:
+        return {"inputs": few}, {"type": "ndarray", "format": "tf-serving"}
+    rows = [list(row) for row in zip(*few.values(), strict=True)]
+    return {"columns": list(few), "data": rows}, {"type": "dataframe", "pandas_orient": "split"}

@@ -4,25 +4,24 @@ import json
 import os
 import secrets
 import shutil
-from importlib.metadata import version
-from importlib.resources import files
 from pathlib import Path
 
 from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, BundleContents
 from autoopt.bundle.manifest import manifest_json
 from autoopt.bundle.mlmodel import ENVIRONMENT, EXAMPLE, REQUIREMENTS, write_mlmodel
+from autoopt.bundle.script import SCRIPT_FILES, write_script
 from autoopt.bundle.seal import sealed
 from autoopt.bundle.swap import hold, put_in_place, remove_leftovers
 from autoopt.bundle.verify import read_manifest
 from autoopt.errors import BundleError, OptionError
 from autoopt.files.atomic import sync_file, sync_folder
-from autoopt.runtime import front_json
 from autoopt.space.recipe import Recipe
+from autoopt.stages.rows import front_of
+from autoopt.task.facts import Modality, Role, TaskFacts
 
 OTHER_FILES = (
     "recipe.yaml",
-    "predict.py",
-    "requirements.txt",
+    *SCRIPT_FILES,
     "report.html",
     "MLmodel",
     ENVIRONMENT,
@@ -31,7 +30,7 @@ OTHER_FILES = (
 )
 RECIPE_HEAD = """\
 # The recipe of trial {trial} of study {study}. To run it again:
-#   autoopt search DATA --target {target} --recipe recipe.yaml
+#   autoopt search {data} --recipe recipe.yaml
 """
 
 
@@ -111,30 +110,31 @@ def _write(place: Path, contents: BundleContents) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
+def _data_words(facts: TaskFacts) -> str:
+    """What a search is told of these data, as one types it."""
+
+    def typed(words: str) -> str:
+        return json.dumps(words, ensure_ascii=False)
+
+    if facts.modality is Modality.MODULE:
+        return facts.module or "TASK"
+    options = {"--target": facts.target if any(c.role is Role.TARGET for c in facts.columns) else ""}
+    options |= {"--text": ",".join(facts.text_columns)}
+    return " ".join(["DATA", *(f"{name} {typed(value)}" for name, value in options.items() if value)])
+
+
 def _fill(building: Path, contents: BundleContents) -> None:
     """Everything but the manifest."""
     verified, facts = contents.verified, contents.facts
     for artifact in (verified.float_artifact, verified.twin):
         if artifact is not None:
             shutil.copyfile(artifact.file, building / GRAPHS[artifact.role])
-    front = front_json(
-        number_columns=facts.number_columns,
-        category_columns=facts.category_columns,
-        kind=facts.kind.value,
-        classes=facts.classes,
-        numeric_classes=facts.numeric_classes,
-        target=facts.target,
-    )
-    (building / FRONT).write_text(json.dumps(front, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    front = json.dumps(front_of(facts), indent=2, ensure_ascii=False)
+    (building / FRONT).write_text(front + "\n", encoding="utf-8")
     (building / SAMPLE).write_text(json.dumps(verified.sample, allow_nan=False, ensure_ascii=False), encoding="utf-8")
-    head = RECIPE_HEAD.format(
-        trial=contents.trial.number, study=contents.study.name, target=json.dumps(facts.target, ensure_ascii=False)
-    )
+    head = RECIPE_HEAD.format(trial=contents.trial.number, study=contents.study.name, data=_data_words(facts))
     (building / "recipe.yaml").write_text(head + Recipe(contents.trial.recipe).to_yaml(), encoding="utf-8")
-    script = files("autoopt.bundle").joinpath("predict_script.txt").read_text(encoding="utf-8")
-    (building / "predict.py").write_text(script, encoding="utf-8")
-    pinned = "".join(f"{name}=={version(name)}\n" for name in ("numpy", "onnxruntime"))
-    (building / "requirements.txt").write_text(pinned)
+    write_script(building, facts.modality)
     weights = building / "weights"
     if verified.weights:
         weights.mkdir()

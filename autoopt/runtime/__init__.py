@@ -2,7 +2,7 @@
 
 from autoopt.runtime.cells import cell_number, cell_text
 from autoopt.runtime.front import Columns, Feed, Front, FrontInput, front_json, graph_input_name
-from autoopt.runtime.predictor import BATCH_ROWS, Predictor, chosen_graph
+from autoopt.runtime.predictor import BATCH_ROWS, Predictor, chosen_graph, rows_at_once
 from autoopt.runtime.reference import reference_call, reference_session
 from autoopt.runtime.session import Session
 from autoopt.runtime.timing import Latency, latency
@@ -24,4 +24,5 @@ __all__ = [
     "latency",
     "reference_call",
     "reference_session",
+    "rows_at_once",
 ]

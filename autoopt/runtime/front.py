@@ -1,22 +1,26 @@
 """The front: what a graph cannot do itself. Columns as people have them become the graph's feed.
 
-`front.json` declares it: the columns with their types, and what the scores mean. Version 1:
+`front.json` declares it: the inputs with their types, and what the scores mean. Version 1:
 
     {"version": 1, "kind": "binary", "target": "income", "classes": ["<=50K", ">50K"], "numeric_classes": false,
      "inputs": [{"name": "age", "type": "number", "input": "age"}, ...], "outputs": {"scores": "scores"}}
+
+Types: 'number', 'category' and 'text' are columns; 'image' and 'tensor' have the "dtype" and "shape" of one row too.
 """
 
 import json
+import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final, Literal, Protocol, final
+from typing import Any, Final, Literal, Protocol, final, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import BundleError, DataError, Problem
+from autoopt.runtime.arrays import tensor_array
 from autoopt.runtime.cells import number_array, text_array
 
 VERSION: Final = 1
@@ -24,7 +28,10 @@ SCORES: Final = "scores"
 _RESERVED = re.compile(r"(features|codes|scores)?_*")
 
 Feed = dict[str, NDArray[Any]]
-"""Arrays (rows, 1) by graph input: float64 for numbers, object arrays of str for categories."""
+"""Arrays by graph input: (rows, 1) of float64 for numbers and of str objects for categories and texts, uint8
+(rows, height, width, 3) for images, (rows, ...) for tensors."""
+
+InputType = Literal["number", "category", "text", "image", "tensor"]
 
 
 class Columns(Protocol):
@@ -47,11 +54,43 @@ def graph_input_name(column: str) -> str:
 @final
 @dataclass(frozen=True, kw_only=True)
 class FrontInput:
-    """One raw column that the graph reads."""
+    """One raw input that the graph reads."""
 
     name: str
-    type: Literal["number", "category"]
+    type: InputType
     input: str  # name of the graph's input
+    dtype: str = ""  # of an image or tensor: numpy's name of it
+    shape: tuple[int, ...] = ()  # of one row of it: (height, width, 3) for an image
+
+    @classmethod
+    def image(cls, name: str, height: int, width: int) -> "FrontInput":
+        """Pixels as uint8."""
+        return cls(name=name, type="image", input=name, dtype="uint8", shape=(height, width, 3))
+
+    @classmethod
+    def tensor(cls, name: str, dtype: str, shape: Sequence[int]) -> "FrontInput":
+        """An array, as a user's own module takes it; `shape` is that of one row."""
+        return cls(name=name, type="tensor", input=name, dtype=dtype, shape=tuple(shape))
+
+    @property
+    def row_bytes(self) -> int:
+        """Of an image or tensor, one row of it; 0 for a column."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize if self.dtype else 0
+
+    def to_json(self) -> dict[str, Any]:
+        """An entry of front.json's inputs."""
+        plain = {"name": self.name, "type": self.type, "input": self.input}
+        return plain | ({"dtype": self.dtype, "shape": list(self.shape)} if self.dtype else {})
+
+    def array(self, values: Any, problems: list[Problem]) -> NDArray[Any]:
+        """The rows of this input as the graph takes them; what is wrong with them is added to `problems`."""
+        if self.type == "image":
+            from autoopt.runtime.images import picture_array  # of autoopt.files, and PIL: not for tables
+
+            return picture_array(self.name, values, self.shape[0], self.shape[1], problems)
+        if self.type == "tensor":
+            return tensor_array(self.name, values, self.dtype, self.shape, problems)
+        return (number_array(self.name, values, problems) if self.type == "number" else text_array(values))[:, None]
 
 
 @final
@@ -102,16 +141,18 @@ class Front:
             "target": self.target,
             "classes": list(self.classes),
             "numeric_classes": self.numeric_classes,
-            "inputs": [{"name": i.name, "type": i.type, "input": i.input} for i in self.inputs],
+            "inputs": [i.to_json() for i in self.inputs],
             "outputs": {"scores": self.scores},
         }
 
     def feed(self, columns: Columns) -> Feed:
         """Columns → the graph's feed. Columns that the graph does not know are ignored; a scalar is one row.
 
-        Numbers: None, NaN and '' are missing; text is parsed; booleans become 0 and 1. Categories: missing becomes
-        '', numbers become text as a CSV file would have them. Raises DataError with all that is wrong: columns that
-        are not there, text that is no number, columns of different lengths.
+        Numbers: None, NaN and '' are missing; text is parsed; booleans become 0 and 1. Categories and texts: missing
+        becomes '', numbers become text as a CSV file would have them. Images: paths, bytes of files, 'data:image/...'
+        texts, uint8 arrays (height, width, 3) or (height, width), PIL images. Tensors: (rows, ...) of their shape.
+        Raises DataError with all that is wrong: columns that are not there, text that is no number, an image that
+        cannot be decoded, a wrong shape, columns of different lengths.
         """
         held = {str(name).strip(): name for name in columns} | {name: name for name in columns}
         absent = [i.name for i in self.inputs if i.name not in held]
@@ -124,9 +165,7 @@ class Front:
         problems: list[Problem] = []
         feed: Feed = {}
         for wanted in self.inputs:
-            values = columns[held[wanted.name]]
-            array = number_array(wanted.name, values, problems) if wanted.type == "number" else text_array(values)
-            feed[wanted.input] = array[:, None]
+            feed[wanted.input] = wanted.array(columns[held[wanted.name]], problems)
         lengths = {name: len(a) for name, a in feed.items()}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{n!r}: {c}" for n, c in list(lengths.items())[:10])
@@ -157,12 +196,18 @@ def front_json(
     classes: Sequence[str],
     numeric_classes: bool,
     target: str,
+    text_columns: Sequence[str] = (),
+    arrays: Sequence[FrontInput] = (),
 ) -> dict[str, Any]:
-    """The content of front.json for a task; number columns include booleans."""
-    numbers = [FrontInput(name=c, type="number", input=graph_input_name(c)) for c in number_columns]
-    categories = [FrontInput(name=c, type="category", input=graph_input_name(c)) for c in category_columns]
+    """The content of front.json for a task; number columns include booleans, `arrays` are its images and tensors."""
+    columns: tuple[tuple[InputType, Sequence[str]], ...] = (
+        ("number", number_columns),
+        ("category", category_columns),
+        ("text", text_columns),
+    )
+    inputs = [FrontInput(name=c, type=t, input=graph_input_name(c)) for t, names in columns for c in names]
     front = Front(
-        inputs=(*numbers, *categories),
+        inputs=(*inputs, *arrays),
         kind=kind,
         classes=tuple(classes),
         numeric_classes=numeric_classes,
@@ -172,8 +217,13 @@ def front_json(
 
 
 def _parse_input(raw: Mapping[str, Any]) -> FrontInput:
-    kind = raw["type"]
-    if kind not in ("number", "category"):
+    name, kind = str(raw["name"]), raw["type"]
+    if kind not in get_args(InputType):
         raise ValueError(f"unknown input type {kind!r}")
-    name = str(raw["name"])
-    return FrontInput(name=name, type=kind, input=str(raw.get("input", graph_input_name(name))))
+    if kind not in ("image", "tensor"):
+        return FrontInput(name=name, type=kind, input=str(raw.get("input", graph_input_name(name))))
+    shape = tuple(int(size) for size in raw["shape"])
+    if kind == "image" and (len(shape) != 3 or shape[2] != 3 or min(shape) < 1):
+        raise ValueError(f"an image of shape {shape}")
+    dtype = np.dtype(str(raw["dtype"])).name
+    return FrontInput(name=name, type=kind, input=str(raw.get("input", name)), dtype=dtype, shape=shape)

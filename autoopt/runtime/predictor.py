@@ -13,16 +13,29 @@ from autoopt.runtime.front import Columns, Feed, Front
 from autoopt.runtime.session import Session, read_model
 
 BATCH_ROWS: Final = 8192
+TEXT_ROWS: Final = 256
+ARRAY_BYTES: Final = 1 << 20
+
+
+def rows_at_once(*, texts: bool, row_bytes: int) -> int:
+    """Rows of one call, so that what a network holds between its layers fits in memory: about 100 times its input.
+
+    `row_bytes`: of the images and tensors of one row; 0 where columns are all there is.
+    """
+    most = TEXT_ROWS if texts else BATCH_ROWS
+    return most if row_bytes == 0 else max(1, min(most, ARRAY_BYTES // row_bytes))
 
 
 @final
 class Predictor:
     """Predicts from raw columns: a dict of sequences, or a DataFrame."""
 
-    def __init__(self, session: Session, front: Front, *, batch_rows: int = BATCH_ROWS) -> None:
+    def __init__(self, session: Session, front: Front, *, batch_rows: int | None = None) -> None:
         self.session = session
         self.front = front
-        self._batch_rows = batch_rows
+        texts = any(i.type == "text" for i in front.inputs)
+        fitting = rows_at_once(texts=texts, row_bytes=sum(i.row_bytes for i in front.inputs))
+        self._batch_rows = batch_rows or fitting
 
     @classmethod
     def load(cls, folder: Path, *, graph: str | None = None, threads: int = 1) -> "Predictor":

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from autoopt import __version__
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_bytes, write_json
-from autoopt.runtime import Session
+from autoopt.runtime import Session, rows_at_once
 from autoopt.stages.join import join, pipeline_metadata
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
@@ -32,8 +32,6 @@ INFO = "deployed.json"
 VALID_SCORES = "valid_scores.npy"
 LOSSLESS = ("none", "compact")
 """Forms of `quantize` that promise the trained model's own predictions; of the others, the quality is measured."""
-_SCORING_ROWS = 4096
-"""Rows of one call when a whole part is scored: enough to be fast, few enough to fit in memory."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,7 +65,9 @@ def whole_graph(
 
 def score_rows(session: Session, facts: TaskFacts, part: Part) -> NDArray[np.float32]:
     """Scores (rows, classes) or (rows, 1) of a whole part by a loaded graph."""
-    found = [session.run(feed) for feed in batches(facts, part, _SCORING_ROWS)]
+    row_bytes = sum(values[:1].nbytes for values in part.tensors)
+    batch = rows_at_once(texts=bool(facts.text_columns), row_bytes=row_bytes)
+    found = [session.run(feed) for feed in batches(facts, part, batch)]
     return np.concatenate(found) if found else np.zeros((0, max(len(facts.classes), 1)), dtype=np.float32)
 
 

@@ -77,8 +77,9 @@ def load_valid_scores(entry: StoreEntry) -> NDArray[np.float64]:
 
 
 def weights(entry: StoreEntry) -> Mapping[str, str]:
-    """Files that retraining needs: name → absolute path."""
-    return {name: str((entry.path / name).absolute()) for name in sorted(entry.sha256) if name != VALID_SCORES}
+    """Files that retraining needs: name → absolute path. A graph of the network is in the deployed file already."""
+    names = [name for name in sorted(entry.sha256) if name != VALID_SCORES and not name.endswith(".onnx")]
+    return {name: str((entry.path / name).absolute()) for name in names}
 
 
 def peak_memory_bytes() -> int:

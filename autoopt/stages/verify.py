@@ -20,15 +20,14 @@ from autoopt.stages.judge import judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
 from autoopt.stages.rows import feed_of
+from autoopt.stages.sample import raw_columns, sample_rows
 from autoopt.strategies.tables.preprocess import Target
-from autoopt.task.facts import TaskFacts
 from autoopt.task.scoring import bootstrap_interval, score
 from autoopt.task.snapshot import Part, Snapshot
 from autoopt.values import FailureReason, Measurement, Slot
 
 FLOAT = "float"
 QUANTIZED = "quantized"
-SAMPLE_ROWS = 20
 LEAST_MEASURING_S = 1.0
 """What measuring gets even where building and scoring took all the time."""
 _SINGLE_SHARE = 0.6
@@ -112,9 +111,7 @@ class _Check:
 
     def sample(self) -> dict[str, Any]:
         """A few raw valid rows with every artifact's scores, so that a bundle can be checked anywhere."""
-        rows = len(self._valid.target)
-        index = np.unique(np.linspace(0, rows - 1, num=min(SAMPLE_ROWS, rows)).round().astype(np.int64))
-        chosen = self._valid.take(index)
+        chosen = self._valid.take(sample_rows(self._valid))
         feed = feed_of(self._facts, chosen)
         scores = {role: session.run(feed).astype(float).tolist() for role, session in self._sessions.items()}
         return {"columns": raw_columns(self._facts, chosen), **scores}
@@ -176,16 +173,6 @@ def latency_json(timed: Timed, *, alone: bool) -> dict[str, Any]:
         "threads": 1,
         "alone": alone,
     }
-
-
-def raw_columns(facts: TaskFacts, rows: Part) -> dict[str, list[Any]]:
-    """Rows by column as JSON: missing numbers None, missing texts ''."""
-    numbers = {
-        name: [None if math.isnan(v) else float(v) for v in rows.numbers[:, j]]
-        for j, name in enumerate(facts.number_columns)
-    }
-    texts = {name: [str(v) for v in rows.categories[:, j]] for j, name in enumerate(facts.category_columns)}
-    return {**numbers, **texts}
 
 
 def _loaded(content: Mapping[str, bytes]) -> dict[str, Session]:
