@@ -98,7 +98,7 @@ def assemble(
     )
     categories = tuple(c.values for c in used if c.codes is not None)
     return PreparedTask(
-        facts=replace(facts, fingerprint=_fingerprint(facts, categories, arrays)), categories=categories, parts=arrays
+        facts=replace(facts, fingerprint=fingerprint(facts, categories, arrays)), categories=categories, parts=arrays
     )
 
 
@@ -131,7 +131,7 @@ def _with_target_counts(facts: ColumnFacts, target: Target) -> ColumnFacts:
     return replace(facts, distinct=distinct)
 
 
-def _fingerprint(facts: TaskFacts, categories: tuple[tuple[str, ...], ...], parts: dict[str, PartArrays]) -> str:
+def fingerprint(facts: TaskFacts, categories: tuple[tuple[str, ...], ...], parts: dict[str, PartArrays]) -> str:
     """SHA-256 over what is learned from and how: not the file's name, nor columns that are left out."""
     used = [[c.name, c.role, c.whole] for c in facts.columns if c.used]
     meant = [_VERSION, facts.modality, facts.kind, facts.metric, facts.target, facts.classes, facts.numeric_classes]

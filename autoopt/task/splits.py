@@ -24,7 +24,8 @@ TEST_SHARE = 0.20
 VALID_SHARE, VALID_SHARE_OF_MANY = 0.16, 0.10
 MANY_ROWS = 5000
 """From here on a tenth of the rows tells candidates apart well enough, and the rest is better learned from."""
-_ALIASES = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+PART_ALIASES = {"train": 0, "training": 0, "valid": 1, "validation": 1, "val": 1, "dev": 1, "test": 2, "testing": 2}
+"""How people call the three parts, in lower case."""
 Parts = NDArray[np.int8]
 _WORD = np.uint64
 _FIRST, _SECOND = np.uint64(0xBF58476D1CE4E5B9), np.uint64(0x94D049BB133111EB)
@@ -57,7 +58,12 @@ def row_hashes(columns: Sequence[Column], rows: int, seed: int) -> NDArray[np.ui
         else:
             continue
         total += _mixed(words ^ salt)
-    return _mixed(total ^ np.uint64(_text_word(f"seed {seed}")))
+    return seeded(total, seed)
+
+
+def seeded(words: NDArray[np.uint64], seed: int) -> NDArray[np.uint64]:
+    """Hashes that are others for every seed of the split."""
+    return _mixed(words ^ np.uint64(_text_word(f"seed {seed}")))
 
 
 def shares(rows: int) -> tuple[float, float, float]:
@@ -101,7 +107,7 @@ def by_hash(hashes: NDArray[np.uint64], target: Target) -> Parts:
 def by_column(name: str, array: pa.Array, rows: NDArray[np.int64]) -> tuple[Parts | None, list[Problem]]:
     """Parts as a column names them."""
     texts = label_texts(array)
-    part = np.array([_ALIASES.get(v.strip().lower(), -1) for v in texts.values], dtype=np.int8)
+    part = np.array([PART_ALIASES.get(v.strip().lower(), -1) for v in texts.values], dtype=np.int8)
     parts: Parts = part[texts.codes]
     unknown = parts < 0
     if unknown.any():

@@ -148,10 +148,10 @@ def _of_texts(name: str, parsed: Texts, numbers: NDArray[np.int64], problems: li
         return None
     kind = Kind.BINARY if len(classes) == 2 else Kind.MULTICLASS
     codes = parsed.codes.astype(np.int64) - 1
-    return Target(kind=kind, values=codes, classes=classes, warnings=_alike(name, classes))
+    return Target(kind=kind, values=codes, classes=classes, warnings=alike(name, classes))
 
 
-def _alike(name: str, classes: tuple[str, ...]) -> tuple[str, ...]:
+def alike(name: str, classes: tuple[str, ...]) -> tuple[str, ...]:
     """A warning about classes that differ only in letter case or space."""
     forms: dict[str, list[str]] = {}
     for label in classes:
