@@ -85,6 +85,10 @@ def test_a_task_partitions_its_rows_and_repeats(seed: int, table: int) -> None:
     assert all(part_of[k + 1] == part_of[k + 61] for k in range(15)), "a row and its twin are in one part"
 
 
+categories = words.filter(lambda word: word and not word.lower().lstrip("+-").startswith("inf"))
+"""A column of '0' and 'Inf' is one of numbers, of which one is infinite: refused, as another test has it."""
+
+
 @settings(max_examples=40, deadline=None)
 @given(st.lists(st.tuples(numbers, words, st.booleans()), min_size=2, max_size=30))
 def test_what_was_written_is_read(rows: list[tuple[float, str, bool]]) -> None:
@@ -104,7 +108,7 @@ def test_what_was_written_is_read(rows: list[tuple[float, str, bool]]) -> None:
 
 
 @settings(max_examples=15, deadline=None)
-@given(st.integers(0, 1000), st.floats(0, 0.5), st.lists(words.filter(len), min_size=2, max_size=5, unique=True))
+@given(st.integers(0, 1000), st.floats(0, 0.5), st.lists(categories, min_size=2, max_size=5, unique=True))
 def test_a_snapshot_gives_back_the_values(seed: int, gaps: float, categories: list[str]) -> None:
     generator = np.random.default_rng(seed)
     frame = plain_frame(90, seed)
