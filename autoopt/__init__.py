@@ -11,12 +11,13 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 __version__ = "0.1.0"
-__all__ = ["Bundle", "Study", "__version__", "load_bundle", "load_study", "search"]
+__all__ = ["Bundle", "ModuleTask", "Study", "__version__", "load_bundle", "load_study", "search"]
 
 if TYPE_CHECKING:
     from autoopt.app.api import load_bundle, load_study, search
     from autoopt.app.study import Study
     from autoopt.bundle import Bundle
+    from autoopt.task.module.spec import ModuleTask
 
 _HOMES = {
     "search": "autoopt.app.api",
@@ -24,6 +25,7 @@ _HOMES = {
     "load_bundle": "autoopt.app.api",
     "Study": "autoopt.app.study",
     "Bundle": "autoopt.bundle",
+    "ModuleTask": "autoopt.task.module.spec",
 }
 
 

@@ -69,6 +69,17 @@ class TensorFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class ModuleFacts:
+    """What is known of the user's own module and datasets."""
+
+    files: Mapping[str, str]  # its source, and what that imports from its folder: absolute path → SHA-256
+    loss: str  # of task.module.LOSSES, or 'own'
+    output: str  # 'logits' (rows, classes), 'logit' of the second class (rows,) or (rows, 1), 'values' likewise
+    choices: Mapping[str, Mapping[str, Any]]  # the user's dimensions, as task.module.choices writes them
+    own_metric: bool = False  # the metric is a function of the user's
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskFacts:
     """A task, as its snapshot on disk describes it."""
 
@@ -88,6 +99,7 @@ class TaskFacts:
     seed: int = 0  # of the split
     tensors: tuple[TensorFacts, ...] = ()  # raw inputs beside the columns, in the order of the graph's inputs
     module: str = ""  # of a module task: where its function is, 'path/to/task.py:function'
+    module_facts: ModuleFacts | None = None  # of a module task
 
     @property
     def positive_class(self) -> str | None:
@@ -122,5 +134,6 @@ class TaskFacts:
             "columns": columns,
             "classes": tuple(raw["classes"]),
             "tensors": tensors,
+            "module_facts": ModuleFacts(**raw["module_facts"]) if raw.get("module_facts") else None,
         }
         return cls(**{**raw, **changed, "warnings": tuple(raw["warnings"])})

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from autoopt.errors import OptionError
-from autoopt.task.facts import Kind
+from autoopt.task.facts import Kind, TaskFacts
 from autoopt.task.wording import listed, nearest
 from autoopt.values import Direction
 
@@ -95,6 +95,15 @@ def metric(name: str) -> Metric:
         hint = f"Did you mean {close[0]!r}? " if close else ""
         raise OptionError(f"--metric {name!r} is not a metric.", f"{hint}Metrics: {', '.join(METRICS)}.")
     return METRICS[name]
+
+
+def metric_of(facts: TaskFacts) -> Metric:
+    """The task's metric; of a module task it may be a function of the user's."""
+    if facts.module_facts is not None and facts.module_facts.own_metric:
+        return Metric(
+            name=facts.metric, direction=facts.metric_direction, kinds=(facts.kind,), summary="the module's own metric"
+        )
+    return metric(facts.metric)
 
 
 def metrics_for(kind: Kind) -> tuple[str, ...]:

@@ -14,6 +14,7 @@ from autoopt.task.facts import ColumnFacts, Kind, Modality, Role
 from autoopt.task.leaks import find_leaks
 from autoopt.task.metrics import Metric, fitting_metric, metric
 from autoopt.task.modality import modality_of
+from autoopt.task.module.prepare import prepare_module
 from autoopt.task.options import TaskOptions
 from autoopt.task.sources.dispatch import read_table
 from autoopt.task.splits import Parts, by_column, by_hash, by_time, check_parts, row_hashes
@@ -41,6 +42,8 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
     """
     if options.metric is not None:
         metric(options.metric)
+    if modality_of(source, options) is Modality.MODULE:
+        return prepare_module(source, options, name)
     _check_text_source(source, options)
     table = read_table(source, name)
     options = replace(options, target=options.target or table.default_target)

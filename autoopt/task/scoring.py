@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.task.facts import Kind, TaskFacts
 from autoopt.task.metrics import metric
+from autoopt.task.module.own_metric import own_formula
 from autoopt.values import FailureReason
 
 Floats = NDArray[np.float64]
@@ -81,6 +82,8 @@ def _checked(facts: TaskFacts, target: NDArray[Any], scores: NDArray[Any]) -> Fl
 
 
 def _formula(metric_name: str, facts: TaskFacts, target: NDArray[Any], scores: Floats) -> Formula:
+    if facts.module_facts is not None and facts.module_facts.own_metric and metric_name == facts.metric:
+        return own_formula(facts, target, scores)
     name = metric(metric_name).name
     if not facts.kind.classifies:
         return _regression(name, target.astype(np.float64), scores[:, 0])
