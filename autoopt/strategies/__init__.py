@@ -15,8 +15,10 @@ from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import NETWORKS, Strategy
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
+from autoopt.strategies.images.resolution import Resolution
 from autoopt.strategies.learning.augment import Augment
 from autoopt.strategies.learning.batch_size import BatchSize
+from autoopt.strategies.learning.bucketing import Bucketing
 from autoopt.strategies.learning.optimizer import Optimizer
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.schedule import Schedule
@@ -25,8 +27,14 @@ from autoopt.strategies.linear.linear import Linear
 from autoopt.strategies.linear.linear_svm import LinearSVM
 from autoopt.strategies.model import Artifact, Model
 from autoopt.strategies.networks.exported import ExportedArtifact
+from autoopt.strategies.networks.images.depthwise_net import DepthwiseNet
+from autoopt.strategies.networks.images.patch_net import PatchNet
+from autoopt.strategies.networks.images.residual_net import ResidualNet
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
+from autoopt.strategies.networks.texts.embedding_bag import EmbeddingBag
+from autoopt.strategies.networks.texts.text_cnn import TextCNN
+from autoopt.strategies.networks.texts.text_transformer import TextTransformer
 from autoopt.strategies.tables.encode import Encode
 from autoopt.strategies.tables.impute import Impute
 from autoopt.strategies.tables.reduce import Reduce
@@ -44,6 +52,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Scale",
     "Encode",
     "Reduce",
+    "Resolution",
     "LightGBM",
     "RandomForest",
     "ExtraTrees",
@@ -51,8 +60,15 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Linear",
     "LinearSVM",
     "MLP",
+    "ResidualNet",
+    "DepthwiseNet",
+    "PatchNet",
+    "EmbeddingBag",
+    "TextCNN",
+    "TextTransformer",
     "Augment",
     "BatchSize",
+    "Bucketing",
     "Optimizer",
     "Schedule",
     "Precision",

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from typing import Final
 
 from autoopt.stages.preparing.base import LoadJob, PrepareJob, Preparer
+from autoopt.stages.preparing.images import ImagePreparer
 from autoopt.stages.preparing.tables import TablePreparer
 from autoopt.task.facts import Modality
 
-PREPARERS: Final[Mapping[Modality, Preparer]] = {Modality.TABULAR: TablePreparer()}
+PREPARERS: Final[Mapping[Modality, Preparer]] = {
+    Modality.TABULAR: TablePreparer(),
+    Modality.IMAGES: ImagePreparer(),
+}
 
 __all__ = ["PREPARERS", "LoadJob", "PrepareJob", "Preparer"]
