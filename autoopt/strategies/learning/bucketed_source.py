@@ -1,0 +1,43 @@
+"""A source whose batches are of similar length."""
+
+from collections.abc import Iterator
+from typing import final
+
+import torch
+from torch import Tensor
+
+from autoopt.strategies.learning.bucketing import regrouped
+from autoopt.strategies.learning.source import Batch, Source
+
+
+@final
+class BucketedSource(Source):
+    """Another source's rows, its first input, token numbers (rows, length), cut to the longest text of each batch."""
+
+    def __init__(self, plain: Source, lengths: Tensor) -> None:
+        self._plain = plain
+        self._lengths = lengths
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    @property
+    def device(self) -> torch.device:
+        return self._plain.device
+
+    @property
+    def classifies(self) -> bool:
+        return self._plain.classifies
+
+    def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
+        longest: list[int] = []
+
+        def rows() -> Iterator[Tensor]:
+            for chosen, length in regrouped(groups, self._lengths):
+                longest.append(length)
+                yield chosen
+
+        # The other source may read some groups ahead; it gives their batches in order.
+        for batch in self._plain.batches(rows()):
+            codes, *others = batch.inputs
+            yield Batch(inputs=(codes[:, : longest.pop(0)], *others), target=batch.target)
