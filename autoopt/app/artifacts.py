@@ -35,22 +35,17 @@ def export_bundle(study: str, places: Places, pick: str, output: str | Path) -> 
 
 
 def predict_file(bundle: str, data: str, output: str | None, artifact: str) -> tuple[int, str]:
-    """Predict the rows of a file, in their order, one line for each.
+    """Predict the rows of a file, the images of a folder or the arrays of an .npz file, one line for each, in order.
 
     Returns the number of rows, and CSV text when no `output` (.csv or .parquet) was given. Raises BundleError for a
     bundle that is not whole, DataError for rows that do not fit it, OptionError for an output that cannot be written.
     """
-    from autoopt.task import read_rows  # pandas and pyarrow: not before they are needed
+    from autoopt.app.predicting import predicted_data  # pandas and pyarrow: not before they are needed
 
     path = None if output is None else _prediction_file(output)
     loaded = load_bundle(bundle)
     loaded.predictor(artifact)  # whether that artifact is there, before the rows are read
-    rows = read_rows(
-        data,
-        number_columns=[i.name for i in loaded.front.inputs if i.type == "number"],
-        category_columns=[i.name for i in loaded.front.inputs if i.type == "category"],
-    )
-    predicted = loaded.predict(rows, artifact=artifact)
+    predicted = predicted_data(loaded, data, artifact)
     if path is None:
         return len(predicted), predicted.to_csv(index=False, lineterminator="\n")
     write_bytes(path, _encoded(predicted, path.suffix.lower()))

@@ -84,6 +84,6 @@ def _example(columns: Mapping[str, Sequence[Any]], modality: Modality) -> tuple[
     """The input example, and what MLmodel says of its form."""
     few = {name: values[:EXAMPLE_ROWS] for name, values in columns.items()}
     if modality is Modality.MODULE:
-        return {"inputs": few}, {"type": "ndarray", "format": "tf-serving"}
+        return few, {"type": "ndarray", "format": "tf-serving"}
     rows = [list(row) for row in zip(*few.values(), strict=True)]
     return {"columns": list(few), "data": rows}, {"type": "dataframe", "pandas_orient": "split"}

@@ -3,6 +3,7 @@
 import base64
 import io
 import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +29,16 @@ def picture_array(name: str, values: Any, height: int, width: int, problems: lis
     """
     if isinstance(values, np.ndarray) and values.dtype == np.uint8 and values.shape[1:] == (height, width, 3):
         return values
-    cells = _cells(values)
+    found, bad = read_images(_cells(values), height, width)
+    if bad:
+        what = f"{len(bad)} of {len(found)} images in {name!r} cannot be read: {told(bad)}."
+        mend = "Correct or leave them out; an image is a file's path or bytes, a uint8 array, or a PIL image."
+        problems.append(Problem(what=what, mend=mend))
+    return found
+
+
+def read_images(cells: Sequence[Any], height: int, width: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Pixels (rows, height, width, 3), black where there are none, and what is wrong with each of those."""
     found = np.zeros((len(cells), height, width, 3), dtype=np.uint8)
     bad: list[str] = []
     with pictures.quiet_pictures():
@@ -37,12 +47,12 @@ def picture_array(name: str, values: Any, height: int, width: int, problems: lis
                 found[row] = _fitted(cell, height, width)
             except pictures.PictureError as error:
                 bad.append(f"{_called(cell, row)} {error}")
-    if bad:
-        more = f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else ""
-        what = f"{len(bad)} of {len(cells)} images in {name!r} cannot be read: {'; '.join(bad[:_SHOWN])}{more}."
-        mend = "Correct or leave them out; an image is a file's path or bytes, a uint8 array, or a PIL image."
-        problems.append(Problem(what=what, mend=mend))
-    return found
+    return found, bad
+
+
+def told(bad: Sequence[str]) -> str:
+    """The first few of them."""
+    return "; ".join(bad[:_SHOWN]) + (f"; and {len(bad) - _SHOWN} more" if len(bad) > _SHOWN else "")
 
 
 def _cells(values: Any) -> list[Any]:

@@ -28,7 +28,8 @@ def _finite(values: NDArray[Any]) -> NDArray[np.bool_]:
     """Whether each row is finite in all its values."""
     if values.dtype.kind != "f":
         return np.ones(len(values), dtype=bool)
-    return np.isfinite(values).reshape(len(values), -1).all(axis=1)
+    finite: NDArray[np.bool_] = np.isfinite(values).all(axis=tuple(range(1, values.ndim)))
+    return finite
 
 
 def raw_columns(facts: TaskFacts, rows: Part) -> dict[str, list[Any]]:

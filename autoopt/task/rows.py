@@ -20,8 +20,9 @@ from autoopt.task.wording import count, counted_rows, listed, nearest, quoted
 def read_rows(
     source: str | os.PathLike[str] | Path | pd.DataFrame,
     *,
-    number_columns: Sequence[str],
-    category_columns: Sequence[str],
+    number_columns: Sequence[str] = (),
+    category_columns: Sequence[str] = (),
+    text_columns: Sequence[str] = (),
 ) -> pd.DataFrame:
     """The named columns of a file or frame, in this order: float64 with NaN, then text with '' where missing.
 
@@ -29,13 +30,14 @@ def read_rows(
     rows that cannot be read, texts and infinities among numbers.
     """
     table = read_table(source)
-    problems = [p for p in table.problems if not _elsewhere(p, table, (*number_columns, *category_columns))]
-    problems += _absent(table, [*number_columns, *category_columns])
+    needed = [*number_columns, *category_columns, *text_columns]
+    problems = [p for p in table.problems if not _elsewhere(p, table, needed)]
+    problems += _absent(table, needed)
     columns: dict[str, NDArray[np.generic]] = {}
     for name in number_columns:
         if name in table.names:
             columns[name] = _numbers(name, table, problems)
-    for name in category_columns:
+    for name in (*category_columns, *text_columns):
         if name in table.names:
             columns[name] = _texts(table.column(name))
     if problems:

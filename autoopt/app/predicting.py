@@ -1,0 +1,91 @@
+"""Data of any kind on disk become a bundle's predictions."""
+
+import zipfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from autoopt.bundle import Bundle
+from autoopt.errors import DataError
+from autoopt.files.pictures import PICTURE_ENDINGS
+from autoopt.runtime import FrontInput
+from autoopt.runtime.images import read_images, told
+from autoopt.task import read_rows
+
+FILE = "file"
+ARRAY_ENDINGS = (".npy", ".npz")
+_IMAGES_AT_ONCE = 256
+
+
+def predicted_data(bundle: Bundle, data: str, artifact: str) -> pd.DataFrame:
+    """One line for each row of a table, image of a folder, archive or list, or row of arrays, in their order.
+
+    Raises DataError for data that do not fit the bundle.
+    """
+    inputs = bundle.front.inputs
+    image = next((i for i in inputs if i.type == "image"), None)
+    if image is not None:
+        return _predicted_images(bundle, image, data, artifact)
+    if any(i.type == "tensor" for i in inputs):
+        return bundle.predict(_arrays(inputs, data), artifact=artifact)
+    names = {kind: [i.name for i in inputs if i.type == kind] for kind in ("number", "category", "text")}
+    rows = read_rows(
+        data, number_columns=names["number"], category_columns=names["category"], text_columns=names["text"]
+    )
+    return bundle.predict(rows, artifact=artifact)
+
+
+def _predicted_images(bundle: Bundle, image: FrontInput, data: str, artifact: str) -> pd.DataFrame:
+    """With the column FILE before the predictions; all images are looked at before any that is bad is told."""
+    files = list(_image_files(image, data))
+    bad: list[str] = []
+    found: list[pd.DataFrame] = []
+    for start in range(0, len(files), _IMAGES_AT_ONCE):
+        names, paths = zip(*files[start : start + _IMAGES_AT_ONCE], strict=True)
+        pixels, wrong = read_images(paths, image.shape[0], image.shape[1])
+        bad += wrong
+        if not bad:
+            predicted = bundle.predict({image.name: pixels}, artifact=artifact)
+            predicted.insert(0, FILE, list(names))
+            found.append(predicted)
+    if bad:
+        what = f"{len(bad)} of {len(files)} images cannot be read: {told(bad)}."
+        raise DataError(what, "Correct them, or take them out.")
+    return pd.concat(found, ignore_index=True)
+
+
+def _image_files(image: FrontInput, data: str) -> Iterator[tuple[str, Path]]:
+    """(name, path) of each image. Raises DataError where there is none."""
+    place = Path(data).expanduser()
+    if place.is_dir():
+        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
+        shown = [p for p in inside if not p.name.startswith(".")]
+        if not shown:
+            endings = ", ".join(PICTURE_ENDINGS)
+            raise DataError(f"{data} holds no image.", f"Give a folder with files that end in {endings}.")
+        yield from ((p.relative_to(place).as_posix(), p) for p in shown)
+    elif place.suffix.lower() in PICTURE_ENDINGS:
+        yield place.name, place
+    else:
+        paths = read_rows(data, category_columns=[image.name])[image.name]
+        if not len(paths):
+            raise DataError(f"{data} has no rows.", f"Give a row with a path in {image.name!r} for each image.")
+        yield from ((path, place.parent / path) for path in paths)
+
+
+def _arrays(inputs: tuple[FrontInput, ...], data: str) -> dict[str, np.ndarray]:
+    """Arrays by input name, of an .npz file, or of an .npy file where there is one input. Raises DataError."""
+    names = ", ".join(f"{i.name} ({', '.join(['rows', *map(str, i.shape)])})" for i in inputs)
+    mend = f"Give an .npz file with {names}" + ("." if len(inputs) > 1 else ", or an .npy file with that array.")
+    if not data.lower().endswith(ARRAY_ENDINGS):
+        raise DataError(f"{data} is no file of arrays, and the model takes arrays.", mend)
+    try:
+        loaded = np.load(Path(data).expanduser(), allow_pickle=False)
+        if isinstance(loaded, np.ndarray):
+            return {inputs[0].name: loaded}
+        with loaded:
+            return {name: loaded[name] for name in loaded.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{data} cannot be read: {error}.", mend) from error
