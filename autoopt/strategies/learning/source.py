@@ -40,6 +40,9 @@ class Source(ABC):
     def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
         """One batch for each group of row numbers, int64 (size,), in the order of the groups."""
 
+    def close(self) -> None:  # noqa: B027 - most have nothing to give back
+        """Give back what it holds beside memory, such as loader workers. Sources that wrap another close it."""
+
 
 @final
 class TensorSource(Source):
@@ -58,7 +61,8 @@ class TensorSource(Source):
 
     @property
     def classifies(self) -> bool:
-        return not self._target.is_floating_point()
+        # Values have one column, a teacher's shares of classes two or more
+        return not self._target.is_floating_point() or self._target.shape[1] > 1
 
     def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
         for rows in groups:

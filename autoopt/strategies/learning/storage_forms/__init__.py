@@ -1,0 +1,1 @@
+"""How prepared training data are held: one file a form."""
