@@ -19,6 +19,7 @@ from autoopt.strategies.images.resolution import Resolution
 from autoopt.strategies.learning.augment import Augment
 from autoopt.strategies.learning.batch_size import BatchSize
 from autoopt.strategies.learning.bucketing import Bucketing
+from autoopt.strategies.learning.distill import Distill
 from autoopt.strategies.learning.optimizer import Optimizer
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.schedule import Schedule
@@ -67,6 +68,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "TextCNN",
     "TextTransformer",
     "Augment",
+    "Distill",
     "BatchSize",
     "Bucketing",
     "Optimizer",

@@ -1,0 +1,1 @@
+"""Networks that learn from images: their cards, and beside each the torch module that it builds."""
