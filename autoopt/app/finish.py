@@ -15,6 +15,7 @@ from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
 from autoopt.orchestrator.loop import Outbox
 from autoopt.orchestrator.selection import best, front, provisional, value
+from autoopt.orchestrator.teacher import teacher_key
 from autoopt.report import StudyView, render_report
 from autoopt.space import Recipe
 from autoopt.stages.contract import (
@@ -198,6 +199,7 @@ class Finisher:
             tolerance=self._context.tolerance,
             seconds=seconds,
             look_at_test=look_at_test,
+            teacher_key=teacher_key(recipe, self._ledger.trials(self._context.study.name)),
         )
         return VerifyResult.from_json(self._run(VERIFY_ENTRY, job.to_json()))
 

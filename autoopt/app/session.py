@@ -81,6 +81,7 @@ class _Parts:
                 seed=context.seed,
                 objectives=context.objectives,
                 limits=context.limits,
+                quality_direction=context.facts.metric_direction,
                 trials=budget.trials,
                 search_until_s=self.clock.session_s + left_s - reserve if worth_searching else 0.0,
                 grace_s=GRACE_SHARE * reserve if worth_searching else 0.0,

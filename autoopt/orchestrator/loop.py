@@ -17,10 +17,12 @@ from autoopt.orchestrator.attempts import PLANNED_STEPS, Ending, Running, outcom
 from autoopt.orchestrator.clock import BudgetClock, training_limit_s
 from autoopt.orchestrator.observer import Observer
 from autoopt.orchestrator.rungs import Rungs
+from autoopt.orchestrator.teacher import teacher_key, with_teacher
 from autoopt.planners import KnownTrial, Planner, PlannerOutcome
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EVALUATE_ENTRY, EvaluateJob, EvaluateResult
-from autoopt.values import AttemptState, Limit, Measures, Objective, Slot, TrialState, broken
+from autoopt.strategies.learning.distill import TEACHER
+from autoopt.values import AttemptState, Direction, Limit, Measures, Objective, Slot, TrialState, broken
 
 DUPLICATES_THAT_END = 50
 _LEDGER_SOURCE: Final[dict[str, Source]] = {
@@ -60,6 +62,7 @@ class SearchPlan:
     search_until_s: float = float("inf")  # of this session: when to stop starting and end what runs
     grace_s: float = 0.0  # how much longer while no trial has left anything to export
     entry: str = EVALUATE_ENTRY
+    quality_direction: Direction = "maximize"
     max_attempts: int = 3
     progress_deadline_s: float = 300.0
     reference_quiet_ms: float | None = None
@@ -196,7 +199,7 @@ class SearchLoop:
             if self._plan.trials is not None and self._counted + len(self._running) >= self._plan.trials:
                 return None
             proposal = self._planner.ask()
-            recipe = proposal.recipe
+            recipe = self._complete(proposal.recipe)
             if (known := self._known.get(recipe.sha256)) is not None:
                 self._writer.record_duplicate(proposal.number, recipe.to_json(), recipe.sha256, known.number)
                 self._planner.tell(proposal.number, known.outcome)
@@ -211,6 +214,15 @@ class SearchLoop:
             self._duplicates_in_a_row += 1
         return None
 
+    def _complete(self, recipe: Recipe) -> Recipe:
+        """The proposal with what only the search can say: who teaches."""
+        if "distill" not in recipe:
+            return recipe
+        return with_teacher(recipe, self._ledger.trials(self._plan.study.name), self._plan.quality_direction)
+
+    def _teacher_key(self, recipe: Recipe) -> str:
+        return teacher_key(recipe, self._ledger.trials(self._plan.study.name)) if TEACHER in recipe else ""
+
     def _dispatch(self, slot: Slot, number: int, recipe: Recipe, attempts: int) -> None:
         token = self._writer.start_attempt(number, slot.index)
         job = EvaluateJob(
@@ -222,6 +234,7 @@ class SearchLoop:
             quiet=len(self._executor.slots) == 1,
             reference_quiet_ms=self._plan.reference_quiet_ms,
             attempt=attempts,
+            teacher_key=self._teacher_key(recipe),
             training_limit_s=training_limit_s(self._plan.search_until_s, self._clock.session_s),
         )
         self._running[token] = Running(

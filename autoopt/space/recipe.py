@@ -3,12 +3,15 @@
 import hashlib
 import json
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, Final
 
 import yaml
 
 from autoopt.errors import SpaceError
 from autoopt.space.domains import Value
+
+FILLED_IN: Final = frozenset({"distill.teacher"})
+"""Names that no space holds: the search fills them in when a trial begins, so that its recipe says all."""
 
 
 class Recipe(Mapping[str, Value]):

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from autoopt.space.domains import Dimension, Value
-from autoopt.space.recipe import Recipe
+from autoopt.space.recipe import FILLED_IN, Recipe
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -34,7 +34,7 @@ class Space:
                 if dimension.name not in recipe or not dimension.domain.contains(recipe[dimension.name]):
                     return None
                 chosen[dimension.name] = keys[dimension.key] = recipe[dimension.name]
-        return keys if len(chosen) == len(recipe) else None
+        return keys if len(chosen) == len(recipe.keys() - FILLED_IN) else None
 
     def contains(self, recipe: Recipe) -> bool:
         """Whether the recipe could have been proposed from this space."""

@@ -29,6 +29,7 @@ class EvaluateJob:
     quiet: bool = False  # no other slot is at work: latencies are final, not provisional
     reference_quiet_ms: float | None = None  # latency of the reference graph on the quiet machine, if known
     attempt: int = 0
+    teacher_key: str = ""  # deploy stage's key of the trial that teaches; '' when the recipe has no teacher
     training_limit_s: float | None = None  # how long a training may plan to take; None: as long as its recipe says
 
     def to_json(self) -> dict[str, Any]:
@@ -111,6 +112,7 @@ class VerifyJob:
     tolerance: float  # relative loss of quality that a twin may have
     seconds: float  # about how long all of it may take; measuring gets what building and scoring leave of it
     look_at_test: bool = True
+    teacher_key: str = ""  # as EvaluateJob's
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -9,12 +9,14 @@ from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, StoreEntry, derived_seed
 from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy as deploying
+from autoopt.stages import teaching
 from autoopt.stages import train as training
 from autoopt.stages.contract import Reporter, StageRun
 from autoopt.stages.keys import DEPLOY, PREPARE, TRAIN, stage_keys
 from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
 from autoopt.strategies import artifacts, catalogue, models
 from autoopt.strategies.deploying.quantize import Quantize
+from autoopt.strategies.learning.distill import Distill
 from autoopt.strategies.model import Artifact, Model, Prepared, TrainingContext, TrainingData
 from autoopt.task.snapshot import PartName, Snapshot
 from autoopt.values import FailureReason, Slot
@@ -37,18 +39,27 @@ class Flow:
         seed: int,
         slot: Slot,
         report: Reporter,
+        teacher_key: str = "",
         training_limit_s: float | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.facts = snapshot.facts
         self.store = store
         self.recipe = recipe
-        self.keys = stage_keys(catalogue(), recipe, fingerprint=self.facts.fingerprint, seed=seed, device=slot.device)
+        self.keys = stage_keys(
+            catalogue(),
+            recipe,
+            fingerprint=self.facts.fingerprint,
+            seed=seed,
+            device=slot.device,
+            teacher_key=teacher_key,
+        )
         self._preparer = PREPARERS[self.facts.modality]
         self.quantize = Quantize.from_recipe(recipe)
         self.runs: list[StageRun] = []
         self._seed = seed
         self._slot = slot
+        self._teacher_key = teacher_key
         self._training_limit_s = training_limit_s
         self.report = report
         self._entries: dict[str, StoreEntry] = {}
@@ -133,7 +144,7 @@ class Flow:
         self._preparer.prepare(job, folder)
 
     def _train(self, folder: Path) -> None:
-        training.train(self._model(), self._data(), self._context(), folder)
+        training.train(self._model(), self._taught(), self._context(), folder)
         self.store.forget_working_folder(self.keys.train)
 
     def _deploy(self, folder: Path) -> None:
@@ -182,13 +193,23 @@ class Flow:
         )
 
     def _data(self) -> TrainingData[Any]:
-        return TrainingData(
+        data: TrainingData[Any] = TrainingData(
             facts=self.facts,
             train=self.part("train"),
             train_target=self.snapshot.part("train").target,
             valid=self.part("valid"),
             valid_target=self.snapshot.part("valid").target,
         )
+        return data
+
+    def _taught(self) -> TrainingData[Any]:
+        """The data, and what the recipe's teacher says of them."""
+        distill = Distill.from_recipe(self.recipe)
+        if distill.source == "none":
+            return self._data()
+        part = self.snapshot.part("train")
+        answers = teaching.answers(self.store, self._teacher_key, self.facts, part, threads=self._slot.threads)
+        return teaching.taught(self._data(), distill, answers)
 
     def _context(self) -> TrainingContext:
         def report(step: int, values: dict[str, float]) -> None:

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from autoopt.files import sha256_json
 from autoopt.space.catalogue import Catalogue
-from autoopt.space.recipe import Recipe
+from autoopt.space.recipe import FILLED_IN, Recipe
 
 PREPARE: Final = "prepare"
 TRAIN: Final = "train"
@@ -48,15 +48,21 @@ def library_version(distribution: str) -> str:
         return "absent"
 
 
-def stage_keys(catalogue: Catalogue, recipe: Recipe, *, fingerprint: str, seed: int, device: str) -> StageKeys:
+def stage_keys(
+    catalogue: Catalogue, recipe: Recipe, *, fingerprint: str, seed: int, device: str, teacher_key: str = ""
+) -> StageKeys:
     """Keys of every stage of `recipe` on the task with this fingerprint.
 
-    `seed` is the study's and `device` the kind that trains ('cpu', 'cuda'): both change what a training leaves.
+    `teacher_key` names what the training learns from beside the data, whatever number its trial has. `seed` is the
+    study's and `device` the kind that trains ('cpu', 'cuda'): both change what a training leaves.
     """
     # A slot that no strategy declares could mean anything, so it counts from the first stage on.
     unknown = {name: recipe[name] for name in recipe if name not in catalogue.declarations}
     prepare = _key(catalogue, recipe, PREPARE, {"task": fingerprint, "unknown": unknown})
-    train = _key(catalogue, recipe, TRAIN, {"parent": prepare, "seed": seed, "device": device})
+    origin = {"parent": prepare, "seed": seed, "device": device}
+    if teacher_key:
+        origin["teacher"] = teacher_key
+    train = _key(catalogue, Recipe({n: v for n, v in recipe.items() if n not in FILLED_IN}), TRAIN, origin)
     deploy = _key(catalogue, recipe, DEPLOY, {"parent": train})
     return StageKeys(prepare=prepare, train=train, deploy=deploy)
 

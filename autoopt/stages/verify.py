@@ -38,7 +38,15 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
     until = time.monotonic() + job.seconds
 
     def flow(recipe: Mapping[str, Any]) -> Flow:
-        return Flow(snapshot=snapshot, store=store, recipe=Recipe(recipe), seed=job.seed, slot=slot, report=report)
+        return Flow(
+            snapshot=snapshot,
+            store=store,
+            recipe=Recipe(recipe),
+            seed=job.seed,
+            slot=slot,
+            report=report,
+            teacher_key=job.teacher_key,
+        )
 
     original = flow(job.float_recipe)
     original.deployed()

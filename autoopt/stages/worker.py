@@ -25,6 +25,7 @@ def evaluate(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[s
         seed=job.seed,
         slot=slot,
         report=report,
+        teacher_key=job.teacher_key,
         training_limit_s=job.training_limit_s,
     )
     return evaluate_recipe(flow, job).to_json()
