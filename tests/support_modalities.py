@@ -3,6 +3,7 @@
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import onnx
@@ -79,7 +80,7 @@ def text_graph() -> onnx.ModelProto:
     """Three texts that it knows, in the title and in the body."""
     graph = GraphBuilder("words")
     title, body = (graph.input(name, str, ("rows", 1)) for name in ("title", "body"))
-    words = {"keys_strings": ["bird", "a cat", "dogé"], "values_floats": [1.0, 2.0, 3.0], "default_float": 0.0}
+    words: Any = {"keys_strings": ["bird", "a cat", "dogé"], "values_floats": [1.0, 2.0, 3.0], "default_float": 0.0}
     encoded = [graph.ml("LabelEncoder", texts, **words) for texts in (title, body)]
     found = graph.add("Add", *encoded)
     return scored(graph, graph.add("Mul", found, graph.constant([[0.1, 0.7, -0.3]], np.float32)))

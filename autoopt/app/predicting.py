@@ -1,7 +1,6 @@
 """Data of any kind on disk become a bundle's predictions."""
 
 import zipfile
-from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +8,14 @@ import pandas as pd
 
 from autoopt.bundle import Bundle
 from autoopt.errors import DataError
-from autoopt.files.pictures import PICTURE_ENDINGS
+from autoopt.files.pictures import PictureError
 from autoopt.runtime import FrontInput
 from autoopt.runtime.images import read_images, told
 from autoopt.task import read_rows
+from autoopt.task.images.archive import find_in_archive
+from autoopt.task.images.folder import find_in_folder
+from autoopt.task.images.found import ENDINGS_TOLD, ImageFile, has_picture_ending
+from autoopt.task.modality import ARCHIVES
 
 FILE = "file"
 ARRAY_ENDINGS = (".npy", ".npz")
@@ -39,16 +42,16 @@ def predicted_data(bundle: Bundle, data: str, artifact: str) -> pd.DataFrame:
 
 def _predicted_images(bundle: Bundle, image: FrontInput, data: str, artifact: str) -> pd.DataFrame:
     """With the column FILE before the predictions; all images are looked at before any that is bad is told."""
-    files = list(_image_files(image, data))
+    files = _image_files(image, data)
     bad: list[str] = []
     found: list[pd.DataFrame] = []
     for start in range(0, len(files), _IMAGES_AT_ONCE):
-        names, paths = zip(*files[start : start + _IMAGES_AT_ONCE], strict=True)
-        pixels, wrong = read_images(paths, image.shape[0], image.shape[1])
+        chosen = files[start : start + _IMAGES_AT_ONCE]
+        pixels, wrong = read_images([(f.name, _content(f)) for f in chosen], image.shape[0], image.shape[1])
         bad += wrong
         if not bad:
             predicted = bundle.predict({image.name: pixels}, artifact=artifact)
-            predicted.insert(0, FILE, list(names))
+            predicted.insert(0, FILE, [f.name for f in chosen])
             found.append(predicted)
     if bad:
         what = f"{len(bad)} of {len(files)} images cannot be read: {told(bad)}."
@@ -56,23 +59,27 @@ def _predicted_images(bundle: Bundle, image: FrontInput, data: str, artifact: st
     return pd.concat(found, ignore_index=True)
 
 
-def _image_files(image: FrontInput, data: str) -> Iterator[tuple[str, Path]]:
-    """(name, path) of each image. Raises DataError where there is none."""
+def _content(file: ImageFile) -> bytes | PictureError:
+    try:
+        return file.read()
+    except PictureError as error:
+        return error
+
+
+def _image_files(image: FrontInput, data: str) -> tuple[ImageFile, ...]:
+    """Of a folder, an archive, a table with a column of paths, or one file. Raises DataError where there is none."""
     place = Path(data).expanduser()
-    if place.is_dir():
-        inside = sorted(p for p in place.rglob("*") if p.suffix.lower() in PICTURE_ENDINGS and p.is_file())
-        shown = [p for p in inside if not p.name.startswith(".")]
-        if not shown:
-            endings = ", ".join(PICTURE_ENDINGS)
-            raise DataError(f"{data} holds no image.", f"Give a folder with files that end in {endings}.")
-        yield from ((p.relative_to(place).as_posix(), p) for p in shown)
-    elif place.suffix.lower() in PICTURE_ENDINGS:
-        yield place.name, place
-    else:
-        paths = read_rows(data, category_columns=[image.name])[image.name]
-        if not len(paths):
-            raise DataError(f"{data} has no rows.", f"Give a row with a path in {image.name!r} for each image.")
-        yield from ((path, place.parent / path) for path in paths)
+    if place.is_dir() or data.lower().endswith(ARCHIVES):
+        files = (find_in_folder if place.is_dir() else find_in_archive)(place).files
+        if not files:
+            raise DataError(f"{data} holds no image.", f"{ENDINGS_TOLD}.")
+        return files
+    if has_picture_ending(place.name):
+        return (ImageFile(name=place.name, folders=(), content=place),)
+    paths = read_rows(data, category_columns=[image.name])[image.name]
+    if not len(paths):
+        raise DataError(f"{data} has no rows.", f"Give a row with a path in {image.name!r} for each image.")
+    return tuple(ImageFile(name=path, folders=(), content=place.parent / path) for path in paths)
 
 
 def _arrays(inputs: tuple[FrontInput, ...], data: str) -> dict[str, np.ndarray]:

@@ -29,7 +29,7 @@ def picture_array(name: str, values: Any, height: int, width: int, problems: lis
     """
     if isinstance(values, np.ndarray) and values.dtype == np.uint8 and values.shape[1:] == (height, width, 3):
         return values
-    found, bad = read_images(_cells(values), height, width)
+    found, bad = read_images([(_called(cell, row), cell) for row, cell in enumerate(_cells(values))], height, width)
     if bad:
         what = f"{len(bad)} of {len(found)} images in {name!r} cannot be read: {told(bad)}."
         mend = "Correct or leave them out; an image is a file's path or bytes, a uint8 array, or a PIL image."
@@ -37,16 +37,19 @@ def picture_array(name: str, values: Any, height: int, width: int, problems: lis
     return found
 
 
-def read_images(cells: Sequence[Any], height: int, width: int) -> tuple[NDArray[np.uint8], list[str]]:
-    """Pixels (rows, height, width, 3), black where there are none, and what is wrong with each of those."""
+def read_images(cells: Sequence[tuple[str, Any]], height: int, width: int) -> tuple[NDArray[np.uint8], list[str]]:
+    """Pixels (rows, height, width, 3) of images under their names, black where there are none, and what is wrong then.
+
+    A PictureError in place of an image is what is wrong with it.
+    """
     found = np.zeros((len(cells), height, width, 3), dtype=np.uint8)
     bad: list[str] = []
     with pictures.quiet_pictures():
-        for row, cell in enumerate(cells):
+        for row, (name, cell) in enumerate(cells):
             try:
                 found[row] = _fitted(cell, height, width)
             except pictures.PictureError as error:
-                bad.append(f"{_called(cell, row)} {error}")
+                bad.append(f"{name} {error}")
     return found, bad
 
 
@@ -90,6 +93,8 @@ def _rgb(pixels: NDArray[Any]) -> NDArray[np.uint8]:
 
 def _content(cell: Any) -> bytes:
     """The bytes of a picture's file. Raises PictureError."""
+    if isinstance(cell, pictures.PictureError):
+        raise cell
     if isinstance(cell, bytes | bytearray):
         return bytes(cell)
     if isinstance(cell, str) and cell.startswith(_DATA_URI):
