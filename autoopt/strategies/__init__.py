@@ -12,14 +12,19 @@ from functools import cache
 from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.domains import Choice, Condition, Value
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.base import NETWORKS, Strategy
+from autoopt.strategies.base import COUNTING, NETWORKS, SEQUENCES, Strategy
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
 from autoopt.strategies.images.resolution import Resolution
 from autoopt.strategies.learning.augment import Augment
 from autoopt.strategies.learning.batch_size import BatchSize
 from autoopt.strategies.learning.bucketing import Bucketing
+from autoopt.strategies.learning.compile import Compile
 from autoopt.strategies.learning.distill import Distill
+from autoopt.strategies.learning.ema import Ema
+from autoopt.strategies.learning.gradients import Gradients
+from autoopt.strategies.learning.loss import Loss
+from autoopt.strategies.learning.memory_format import MemoryFormat
 from autoopt.strategies.learning.optimizer import Optimizer
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.schedule import Schedule
@@ -33,6 +38,7 @@ from autoopt.strategies.networks.images.patch_net import PatchNet
 from autoopt.strategies.networks.images.residual_net import ResidualNet
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
+from autoopt.strategies.networks.own_module import BUILD, OwnModule, build_declarations
 from autoopt.strategies.networks.texts.embedding_bag import EmbeddingBag
 from autoopt.strategies.networks.texts.text_cnn import TextCNN
 from autoopt.strategies.networks.texts.text_transformer import TextTransformer
@@ -40,12 +46,18 @@ from autoopt.strategies.tables.encode import Encode
 from autoopt.strategies.tables.impute import Impute
 from autoopt.strategies.tables.reduce import Reduce
 from autoopt.strategies.tables.scale import Scale
+from autoopt.strategies.text.ngram_bayes import NGramBayes
+from autoopt.strategies.text.ngram_linear import NGramLinear
+from autoopt.strategies.text.ngrams import NGrams
+from autoopt.strategies.text.text_clean import TextClean
+from autoopt.strategies.text.tokens import TokenNumbers
+from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.strategies.trees.decision_tree import DecisionTree
 from autoopt.strategies.trees.extra_trees import ExtraTrees
 from autoopt.strategies.trees.lightgbm import LightGBM
 from autoopt.strategies.trees.random_forest import RandomForest
-from autoopt.task.facts import TaskFacts
+from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
 __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
@@ -54,6 +66,9 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Encode",
     "Reduce",
     "Resolution",
+    "TextClean",
+    "NGrams",
+    "TokenNumbers",
     "LightGBM",
     "RandomForest",
     "ExtraTrees",
@@ -64,21 +79,31 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "ResidualNet",
     "DepthwiseNet",
     "PatchNet",
+    "NGramLinear",
+    "NGramBayes",
     "EmbeddingBag",
     "TextCNN",
     "TextTransformer",
+    "OwnModule",
     "Augment",
     "Distill",
     "BatchSize",
     "Bucketing",
+    "Loss",
     "Optimizer",
     "Schedule",
+    "Gradients",
+    "Ema",
     "Precision",
+    "MemoryFormat",
+    "Compile",
     "Quantize",
     "STRATEGIES",
     "applies_reason",
     "artifacts",
+    "build_declarations",
     "catalogue",
+    "catalogue_for",
     "misfit",
     "models",
     "twin_values",
@@ -107,7 +132,7 @@ def models() -> Mapping[str, type[Model]]:
 
 def artifacts() -> Mapping[str, type[Artifact]]:
     """The kinds of artifact that models leave, by the name under which a store entry holds them."""
-    return {a.kind: a for a in (TreesArtifact, LinearArtifact, NetworkArtifact, ExportedArtifact)}
+    return {a.kind: a for a in (TreesArtifact, LinearArtifact, WideLinearArtifact, NetworkArtifact, ExportedArtifact)}
 
 
 @cache
@@ -126,12 +151,23 @@ def catalogue() -> Catalogue:
     return Catalogue([model, *(d for strategy in STRATEGIES for d in declarations(strategy))])
 
 
+def catalogue_for(task: TaskFacts) -> Catalogue:
+    """The catalogue, and the dimensions that a module of the user's own declares."""
+    own = build_declarations(task)
+    return Catalogue([*catalogue().declarations.values(), *own]) if own else catalogue()
+
+
 def declarations(strategy: type[Strategy]) -> tuple[Declaration, ...]:
-    """A strategy's fields, NETWORKS in their conditions replaced by the names of the networks."""
-    networks: tuple[Value, ...] = tuple(name for name, m in models().items() if m.learns_in_steps)
+    """A strategy's fields; NETWORKS, COUNTING and SEQUENCES in their conditions become the names of such models."""
+    of_texts = {name: m for name, m in models().items() if Modality.TEXT in m.modalities}
+    groups: Mapping[tuple[Value, ...], tuple[Value, ...]] = {
+        NETWORKS: tuple(name for name, m in models().items() if m.learns_in_steps),
+        COUNTING: tuple(name for name, m in of_texts.items() if m.counts_ngrams),
+        SEQUENCES: tuple(name for name, m in of_texts.items() if not m.counts_ngrams),
+    }
 
     def named(condition: Condition) -> Condition:
-        return tuple((name, networks if values == NETWORKS else values) for name, values in condition)
+        return tuple((name, groups.get(values, values)) for name, values in condition)
 
     return tuple(dataclasses.replace(d, when=named(d.when)) for d in strategy.declarations())
 
@@ -147,6 +183,8 @@ def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None],
     def reason(name: str, value: Value | None) -> str | None:
         if name == MODEL:
             return members[str(value)].applies(task, slot) if value is not None else None
+        if name.startswith(f"{BUILD}."):  # the user's own: what is declared applies
+            return None
         strategy = owners[name]
         whole = strategy.applies(task, slot)
         if whole is not None or value is None or name != strategy.name:

@@ -113,7 +113,8 @@ def test_reports_each_epoch_in_the_unit_of_the_metric() -> None:
     data, reports = task(Kind.BINARY), Reports()
     trained = MLP(width=16, epochs=3).train(data, context(reports=reports))
     assert [epoch for epoch, _ in reports.seen] == [1, 2, 3]
-    assert set(reports.seen[0][1]) == {"train_loss", "valid", "learning_rate", "samples_per_s"}
+    told = {"train_loss", "valid", "learning_rate", "samples_per_s", "planned_steps", "peak_memory_mb"}
+    assert set(reports.seen[0][1]) == told
     assert score("roc_auc", data.facts, data.valid_target, trained.valid_scores) == pytest.approx(
         max(reports.column("valid")), abs=1e-9
     )

@@ -1,5 +1,8 @@
 """The schedules give the learning rates that their card promises."""
 
+import json
+from itertools import pairwise
+
 import pytest
 import torch
 from hypothesis import given
@@ -8,7 +11,7 @@ from hypothesis import strategies as st
 from autoopt.strategies.learning.schedule import Pace, Schedule
 
 STEPS = 200
-KINDS = ("constant", "cosine", "step", "plateau", "one_cycle")
+KINDS = ("constant", "cosine", "step", "plateau", "one_cycle", "exponential")
 
 
 def rates(kind: str, *, warmup_share: float = 0.0, peak: float = 0.1) -> list[float]:
@@ -43,6 +46,33 @@ def test_one_cycle_rises_over_three_tenths_and_falls_to_almost_nothing() -> None
     assert found[:61] == sorted(found[:61])
     assert found[60:] == sorted(found[60:], reverse=True)
     assert found[-1] < 1e-4
+
+
+@pytest.mark.parametrize("share", [0.1, 0.5])
+def test_one_cycle_rises_over_the_share_that_is_asked_for(share: float) -> None:
+    pace = Schedule(kind="one_cycle", rise_share=share).pace(peak=0.1, total_steps=STEPS)
+    found = [pace.rate(step) for step in range(STEPS)]
+    assert found.index(max(found)) == share * STEPS
+
+
+def test_exponential_falls_by_the_same_factor_to_a_hundredth() -> None:
+    found = rates("exponential")
+    factors = [after / before for before, after in pairwise(found)]
+    assert factors == pytest.approx([factors[0]] * (STEPS - 1))
+    assert found[0] == pytest.approx(0.1)
+    assert found[-1] * factors[0] == pytest.approx(0.001)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_pace_goes_on_from_what_was_kept_of_it(kind: str) -> None:
+    first, second = (Schedule(kind=kind).pace(peak=0.1, total_steps=STEPS) for _ in range(2))
+    for _ in range(4):
+        first.epoch_ended(improved=False)
+    second.load(json.loads(json.dumps(first.state())))
+    for _ in range(2):
+        first.epoch_ended(improved=False)
+        second.epoch_ended(improved=False)
+    assert [first.rate(s) for s in range(STEPS)] == [second.rate(s) for s in range(STEPS)]
 
 
 def idle_until_lowered(pace: Pace) -> int:

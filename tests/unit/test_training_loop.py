@@ -12,7 +12,9 @@ from support_network import Reports, context, task
 from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.batch_size import BatchSize, batch_count, batches
-from autoopt.strategies.learning.training_loop import Best, Judge, Plan, fit
+from autoopt.strategies.learning.judge import Judge
+from autoopt.strategies.learning.training import Best
+from autoopt.strategies.learning.training_loop import Plan, fit
 from autoopt.strategies.networks.mlp import MLP, train_source, valid_judge
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason

@@ -9,6 +9,16 @@ from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
 
+_AS_ADAMW = "match_rms_adamw"
+
+
+def muon_matrices(network: "torch.nn.Module") -> "list[torch.nn.Parameter]":
+    """The weights that Muon is for: matrices, but not tables of embeddings, whose rows are no directions."""
+    from torch import nn
+
+    tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
+    return [p for p in network.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in tables]
+
 
 def parameter_groups(parameters: "Iterable[torch.nn.Parameter]", weight_decay: float) -> list[dict[str, Any]]:
     """Matrices decay; biases and the scales of normalization do not: pulling those to zero only costs quality."""
@@ -29,31 +39,53 @@ class Optimizer(Strategy):
     * adam: Kingma & Ba 2015; its decay is part of the gradient.
     * sgd: with momentum; cheapest per step, often best with a long schedule and a learning rate 10 to 100 times higher.
     * rmsprop: Hinton 2012; adaptive, without Adam's average of gradients.
+    * muon: steps of matrices are made orthogonal (Jordan et al. 2024; Liu et al. 2025), scaled to be as long as those
+      of adamw, which takes the rest: biases, scales, convolutions, embeddings. For networks that are mostly matrices.
 
     learning_rate 1e-5 to 1 (the peak of the schedule); weight_decay 1e-8 to 1, on matrices only; momentum 0 to 0.99
-    for sgd and rmsprop.
+    for sgd, rmsprop and muon; nesterov for sgd: the gradient is taken a step ahead (Sutskever et al. 2013).
     """
 
     name: ClassVar[str] = "optimizer"
     stage: ClassVar[Stage] = "train"
     when: ClassVar = {"model": NETWORKS}
-    field_when: ClassVar = {"momentum": {"optimizer": ("sgd", "rmsprop")}}
+    field_when: ClassVar = {
+        "momentum": {"optimizer": ("sgd", "rmsprop", "muon")},
+        "nesterov": {"optimizer": ("sgd",)},
+    }
 
-    rule: str = choice("adamw", "adam", "sgd", "rmsprop", main=True, help="rule that turns gradients into steps")
+    rule: str = choice(
+        "adamw", "adam", "sgd", "rmsprop", "muon", main=True, help="rule that turns gradients into steps"
+    )
     learning_rate: float = real(1e-3, low=1e-5, high=1.0, log=True, help="peak step size")
     weight_decay: float = real(1e-4, low=1e-8, high=1.0, log=True, help="pull of the weight matrices towards zero")
-    momentum: float = real(0.9, low=0.0, high=0.99, help="share of the last step that is kept (sgd, rmsprop)")
+    momentum: float = real(0.9, low=0.0, high=0.99, help="share of the last step that is kept (sgd, rmsprop, muon)")
+    nesterov: bool = choice(False, True, help="take the gradient a step ahead (sgd with momentum)")
 
-    def build(self, parameters: "Iterable[torch.nn.Parameter]") -> "torch.optim.Optimizer":
-        """The torch optimizer over `parameters`, at the peak learning rate."""
+    def build(self, network: "torch.nn.Module") -> "tuple[torch.optim.Optimizer, ...]":
+        """The torch optimizers of the network's parameters, at the peak learning rate; each parameter is in one."""
         import torch
 
-        groups = parameter_groups(parameters, self.weight_decay)
+        matrices = muon_matrices(network) if self.rule == "muon" else []
+        taken = {id(p) for p in matrices}
+        groups = parameter_groups((p for p in network.parameters() if id(p) not in taken), self.weight_decay)
+        found = [self._rest(groups)] if groups else []
+        if matrices:
+            group = {"params": matrices, "weight_decay": self.weight_decay}
+            muon = torch.optim.Muon([group], lr=self.learning_rate, momentum=self.momentum, adjust_lr_fn=_AS_ADAMW)
+            found.append(muon)
+        return tuple(found)
+
+    def _rest(self, groups: list[dict[str, Any]]) -> "torch.optim.Optimizer":
+        """The optimizer of everything that is not Muon's."""
+        import torch
+
         # Fused: one kernel for all parameters; a loop over them takes a third of a small network's step on a CPU.
-        if self.rule == "adamw":
+        if self.rule in ("adamw", "muon"):
             return torch.optim.AdamW(groups, lr=self.learning_rate, fused=True)
         if self.rule == "adam":
             return torch.optim.Adam(groups, lr=self.learning_rate, fused=True)
         if self.rule == "sgd":
-            return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum)
+            nesterov = self.nesterov and self.momentum > 0
+            return torch.optim.SGD(groups, lr=self.learning_rate, momentum=self.momentum, nesterov=nesterov)
         return torch.optim.RMSprop(groups, lr=self.learning_rate, momentum=self.momentum)

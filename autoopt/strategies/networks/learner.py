@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # the catalogue is read by processes that never train: they d
     from torch import Tensor, nn
 
     from autoopt.strategies.learning.judge import Judge
+    from autoopt.strategies.learning.loss import LossFunction
     from autoopt.strategies.learning.source import Source
 
 TRACED_ROWS = 2
@@ -58,13 +59,20 @@ class Network(Model):
         return TensorSource(inputs, self.target(data).to(device))
 
     def target(self, data: TrainingData[Any]) -> "Tensor":
-        """Of the training rows: int64 classes (rows,), or float32 standardised values (rows, 1)."""
+        """Of the training rows: int64 classes (rows,), a teacher's shares of them float32 (rows, classes), or float32
+        standardised values (rows, 1)."""
         import torch
 
+        if data.shares is not None:
+            return torch.tensor(data.shares)
         if data.facts.kind.classifies:
             return torch.tensor(data.train_target)
         shift, scale = target_moments(data)
         return torch.tensor((data.train_target - shift) / scale, dtype=torch.float32)[:, None]
+
+    def loss(self, data: TrainingData[Any]) -> "LossFunction | None":
+        """What training makes small; None for what the recipe says."""
+        return None
 
     def judge(self, data: TrainingData[Any], device: "torch.device") -> "Judge":
         """The task's metric on the valid part."""
@@ -83,24 +91,38 @@ class Network(Model):
     def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
         import torch
 
+        from autoopt.strategies.learning.loader_source import loading
         from autoopt.strategies.learning.training_loop import Plan, fit, settled
 
         plan = Plan.from_recipe(
-            context.recipe, epochs=self.most_epochs, patience=self.patience_epochs, seed=context.seed
+            context.recipe,
+            epochs=self.most_epochs,
+            patience=self.patience_epochs,
+            seed=context.seed,
+            classes=len(data.facts.classes),
         )
         try:
             with settled(context.slot, context.seed) as device:
                 network = self.build(data).to(device)
                 judge = self.judge(data, device)
-                best = fit(network, self.source(data, context, device), judge, plan, context.report)
+                with loading(self.source(data, context, device)) as source:
+                    learned = fit(
+                        network,
+                        source,
+                        judge,
+                        plan,
+                        context.report,
+                        checkpoints=context.checkpoints,
+                        limit_s=context.limit_s,
+                        loss=self.loss(data),
+                    )
                 scores = judge.scores(network)
                 artifact = self.artifact(network.cpu(), data)
         except torch.OutOfMemoryError as error:
             raise StageFailure(
                 FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
             ) from error
-        note = f"best weights: epoch {best.epoch} of at most {self.most_epochs}"
-        return Trained(artifact=artifact, valid_scores=scores, notes=(note,))
+        return Trained(artifact=artifact, valid_scores=scores, notes=learned.notes)
 
     def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
         import torch
@@ -129,7 +151,10 @@ class Network(Model):
 
 
 def target_moments(data: TrainingData[Any]) -> tuple[float, float]:
-    """Mean and deviation of a regression's training target; (0, 1) for classes."""
-    if data.facts.kind.classifies:
+    """Mean and deviation of a regression's training target; (0, 1) for classes and for a module of the user's own,
+
+    whose outputs are in the target's unit already.
+    """
+    if data.facts.kind.classifies or data.facts.module_facts is not None:
         return 0.0, 1.0
     return float(data.train_target.mean()), float(data.train_target.std()) or 1.0

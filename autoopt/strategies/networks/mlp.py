@@ -102,19 +102,32 @@ class MLP(Model):
         from autoopt.strategies.learning.training_loop import Plan, fit, settled
 
         _check(data)
-        plan = Plan.from_recipe(context.recipe, epochs=self.epochs, patience=self.patience, seed=context.seed)
+        plan = Plan.from_recipe(
+            context.recipe,
+            epochs=self.epochs,
+            patience=self.patience,
+            seed=context.seed,
+            classes=len(data.facts.classes),
+        )
         try:
             with settled(context.slot, context.seed) as device:
                 network = self.network(data).to(device)
                 judge = valid_judge(data, device)
-                best = fit(network, train_source(data, network, device), judge, plan, context.report)
+                learned = fit(
+                    network,
+                    train_source(data, network, device),
+                    judge,
+                    plan,
+                    context.report,
+                    checkpoints=context.checkpoints,
+                    limit_s=context.limit_s,
+                )
                 scores = judge.scores(network)
         except torch.OutOfMemoryError as error:
             raise StageFailure(
                 FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
             ) from error
-        note = f"best weights: epoch {best.epoch} of at most {self.epochs}"
-        return Trained(artifact=network.artifact(), valid_scores=scores, notes=(note,))
+        return Trained(artifact=network.artifact(), valid_scores=scores, notes=learned.notes)
 
     def untrained(self, data: TableData, context: TrainingContext) -> Artifact | None:
         import torch
@@ -162,7 +175,7 @@ def train_source(data: TableData, network: "ResidualMLP", device: "torch.device"
 
     from autoopt.strategies.learning.source import TensorSource
 
-    target: NDArray[Any] = data.train_target
+    target: NDArray[Any] = data.train_target if data.shares is None else data.shares
     if not data.facts.kind.classifies:
         shift, scale = float(network.target_shift), float(network.target_scale)
         target = ((target - shift) / scale).astype(np.float32)[:, None]

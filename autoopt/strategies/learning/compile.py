@@ -1,0 +1,66 @@
+"""Whether a network's training steps are compiled."""
+
+import importlib.util
+import os
+import shutil
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, final
+
+from autoopt.space.domains import Value
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Slot
+
+if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
+    from torch import nn
+
+_MODES = {"default": "default", "max_autotune": "max-autotune-no-cudagraphs"}
+_COMPILERS = ("c++", "g++", "clang++", "cl")
+
+
+def missing(device: str) -> str | None:
+    """What torch.compile would need on such a device and is not there; None when all is."""
+    if device == "cpu":
+        named = os.environ.get("CXX", "")
+        if any(shutil.which(name) for name in (named, *_COMPILERS) if name):
+            return None
+        return "torch.compile needs a C++ compiler on the CPU, and there is none"
+    if device in ("cuda", "xpu") and importlib.util.find_spec("triton") is None:
+        return f"torch.compile needs triton on {device}, and it is not installed"
+    return None
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Compile(Strategy):
+    """torch.compile for the training steps: layers fused into code made for this network and machine.
+
+    * none: as it comes.
+    * default: some 10 to 60 seconds before the first step, counted in train_s; pays in long trainings of networks with
+      many small operations, mostly on GPUs.
+    * max_autotune: tries several kernels for each product; minutes before the first step.
+
+    Scoring is not compiled. The results are the same up to rounding.
+    """
+
+    name: ClassVar[str] = "compile"
+    stage: ClassVar[Stage] = "train"
+    when: ClassVar = {"model": NETWORKS}
+
+    mode: str = choice("none", "default", "max_autotune", main=True, help="whether training steps are compiled")
+
+    @classmethod
+    def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
+        return None if value == "none" else missing(slot.device)
+
+    def forward(self, network: "nn.Module") -> Callable[..., Any]:
+        """What training calls in the network's place: it shares its weights. Compiled at its first call."""
+        import torch
+
+        if self.mode == "none":
+            return network
+        # In this process: a pool of compiling workers would outlive a killed one, and take more than the slot's share.
+        torch._inductor.config.compile_threads = 1
+        compiled: Callable[..., Any] = torch.compile(network, mode=_MODES[self.mode])
+        return compiled
