@@ -12,9 +12,9 @@ from autoopt.stages import deploy as deploying
 from autoopt.stages import teaching
 from autoopt.stages import train as training
 from autoopt.stages.contract import Reporter, StageRun
-from autoopt.stages.keys import DEPLOY, PREPARE, TRAIN, stage_keys
+from autoopt.stages.keys import DEPLOY, PREPARE, SHRINK, TRAIN, stage_keys
 from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
-from autoopt.strategies import artifacts, catalogue, models
+from autoopt.strategies import catalogue_for, models
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.learning.distill import Distill
 from autoopt.strategies.model import Artifact, Model, Prepared, TrainingContext, TrainingData
@@ -47,7 +47,7 @@ class Flow:
         self.store = store
         self.recipe = recipe
         self.keys = stage_keys(
-            catalogue(),
+            catalogue_for(self.facts),
             recipe,
             fingerprint=self.facts.fingerprint,
             seed=seed,
@@ -69,7 +69,12 @@ class Flow:
         return self._entry(PREPARE, self.keys.prepare, self._prepare)
 
     def trained(self) -> StoreEntry:
-        """The trained model as arrays and its predictions on valid."""
+        """The model as arrays and its predictions on valid: trained, and pruned where the recipe says so."""
+        if self.keys.shrink == self.keys.train:
+            return self._learned()
+        return self._entry(SHRINK, self.keys.shrink, self._shrink, needs=(self._learned,))
+
+    def _learned(self) -> StoreEntry:
         return self._entry(TRAIN, self.keys.train, self._train, needs=(self.prepared,))
 
     def deployed(self) -> StoreEntry:
@@ -86,11 +91,13 @@ class Flow:
 
     def is_trained(self) -> bool:
         """Whether the training, or all that follows it, is in the store."""
-        pairs = ((DEPLOY, self.keys.deploy), (TRAIN, self.keys.train))
+        pairs = ((DEPLOY, self.keys.deploy), (SHRINK, self.keys.shrink), (TRAIN, self.keys.train))
         return any(self.store.find(stage, key, verify=False) is not None for stage, key in pairs)
 
     def untrained_graph(self) -> bytes | None:
-        """The file that would be deployed, with random weights; None where its size hangs on the training."""
+        """The file that would be deployed, with random weights; None where training or pruning decides its size."""
+        if self.keys.shrink != self.keys.train:
+            return None
         self.prepared()
         artifact = self._model().untrained(self._data(), self._context())
         return None if artifact is None else self._whole_graph(artifact)
@@ -147,6 +154,9 @@ class Flow:
         training.train(self._model(), self._taught(), self._context(), folder)
         self.store.forget_working_folder(self.keys.train)
 
+    def _shrink(self, folder: Path) -> None:
+        training.shrink(self._model(), self._learned(), self._taught(), self._context(), folder)
+
     def _deploy(self, folder: Path) -> None:
         trained = self.trained()
         content = self._whole_graph(self.artifact())
@@ -171,8 +181,7 @@ class Flow:
 
     def artifact(self) -> Artifact:
         """The trained model, reloaded from its arrays."""
-        entry = self.trained()
-        return artifacts()[training.load_info(entry).kind].load(entry.path)
+        return training.artifact_of(self.trained())
 
     def _whole_graph(self, artifact: Artifact) -> bytes:
         prepare = self._preparer.graph(self.prepared().path)

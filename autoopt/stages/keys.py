@@ -17,14 +17,18 @@ from autoopt.space.recipe import FILLED_IN, Recipe
 
 PREPARE: Final = "prepare"
 TRAIN: Final = "train"
+SHRINK: Final = "shrink"
+PRUNE: Final = "prune"
+"""The dimension whose value says whether that stage does anything."""
 DEPLOY: Final = "deploy"
 
-CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 1, TRAIN: 1, DEPLOY: 1}
+CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 1, TRAIN: 1, SHRINK: 1, DEPLOY: 1}
 """Raise a stage's number when its code, or a strategy's of that stage, gives another result for the same recipe."""
 
 LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
     PREPARE: ("numpy", "onnx", "onnxruntime", "scikit-learn"),
     TRAIN: ("lightgbm", "numpy", "scikit-learn", "torch"),
+    SHRINK: ("numpy", "torch", "torch-pruning"),
     DEPLOY: ("onnx", "onnxruntime"),
 }
 """Distributions whose version is part of a key. A new torch makes the trees train again too: rare, and never wrong."""
@@ -36,6 +40,7 @@ class StageKeys:
 
     prepare: str
     train: str
+    shrink: str  # the training's own where the recipe prunes nothing
     deploy: str
 
 
@@ -63,8 +68,10 @@ def stage_keys(
     if teacher_key:
         origin["teacher"] = teacher_key
     train = _key(catalogue, Recipe({n: v for n, v in recipe.items() if n not in FILLED_IN}), TRAIN, origin)
-    deploy = _key(catalogue, recipe, DEPLOY, {"parent": train})
-    return StageKeys(prepare=prepare, train=train, deploy=deploy)
+    shrinks = recipe.get(PRUNE, "none") != "none"
+    shrink = _key(catalogue, recipe, SHRINK, {"parent": train}) if shrinks else train
+    deploy = _key(catalogue, recipe, DEPLOY, {"parent": shrink})
+    return StageKeys(prepare=prepare, train=train, shrink=shrink, deploy=deploy)
 
 
 def _key(catalogue: Catalogue, recipe: Recipe, stage: str, origin: Mapping[str, Any]) -> str:

@@ -4,7 +4,7 @@ import json
 import resource
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_json
 from autoopt.stages.parity import require_finite
-from autoopt.strategies.model import Model, TrainingContext, TrainingData
+from autoopt.strategies import artifacts
+from autoopt.strategies.model import Artifact, Model, Trained, TrainingContext, TrainingData
 from autoopt.values import FailureReason
 
 INFO = "trained.json"
@@ -38,6 +39,29 @@ def train(model: Model, data: TrainingData[Any], context: TrainingContext, folde
 
     Raises StageFailure: NOT_FINITE for predictions that are NaN or infinite, whatever the model itself finds else.
     """
+    _keep(lambda told: model.train(data, told), data, context, folder, before_s=0.0)
+
+
+def shrink(model: Model, entry: StoreEntry, data: TrainingData[Any], context: TrainingContext, folder: Path) -> None:
+    """Prune what `entry` holds, fine-tune it and write the same files; `train_s` is that of both. As `train`."""
+    trained = artifact_of(entry)
+    before_s = load_info(entry).train_s
+    _keep(lambda told: model.shrink(trained, data, told), data, context, folder, before_s=before_s)
+
+
+def artifact_of(entry: StoreEntry) -> Artifact:
+    """The model of an entry, reloaded from its arrays."""
+    return artifacts()[load_info(entry).kind].load(entry.path)
+
+
+def _keep(
+    make: Callable[[TrainingContext], Trained],
+    data: TrainingData[Any],
+    context: TrainingContext,
+    folder: Path,
+    *,
+    before_s: float,
+) -> None:
     steps: list[int] = []
 
     def report(step: int, values: dict[str, float]) -> None:
@@ -45,8 +69,8 @@ def train(model: Model, data: TrainingData[Any], context: TrainingContext, folde
         context.report(step, values)
 
     began = time.monotonic()
-    trained = model.train(data, replace(context, report=report))
-    train_s = time.monotonic() - began
+    trained = make(replace(context, report=report))
+    train_s = before_s + time.monotonic() - began
     expected = (data.valid.rows, max(len(data.facts.classes), 1))
     if trained.valid_scores.shape != expected:
         message = f"The model gave scores of shape {trained.valid_scores.shape} for valid rows; {expected} was due."

@@ -14,11 +14,12 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import Strategy
 from autoopt.task.facts import Modality, TaskFacts
-from autoopt.values import Slot
+from autoopt.values import FailureReason, Slot
 
 OPSET = 18
 ML_OPSET = 5
@@ -75,6 +76,7 @@ class TrainingData(Generic[P]):
     train_target: NDArray[np.int64] | NDArray[np.float64]
     valid: P
     valid_target: NDArray[np.int64] | NDArray[np.float64]
+    shares: NDArray[np.float32] | None = None  # of classes (rows, classes), where training learns from a teacher too
 
 
 TableData = TrainingData[Features]
@@ -136,6 +138,8 @@ class Model(Strategy):
     """What it learns from."""
     learns_in_steps: ClassVar[bool] = False
     """Whether it is a network, trained by the one loop: what NETWORKS stands for."""
+    counts_ngrams: ClassVar[bool] = False
+    """Of a model of texts: whether it reads n-gram counts (`prepared.Counts`), and not tokens (`prepared.Tokens`)."""
     artifact_kind: ClassVar[str]
     """`kind` of the artifacts that `train` leaves: what can be done with them after training hangs on it."""
 
@@ -148,6 +152,10 @@ class Model(Strategy):
     @abstractmethod
     def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
         """Fit on train, with valid for early stopping. Raises StageFailure when it cannot be done."""
+
+    def shrink(self, artifact: Artifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
+        """Prune a trained artifact as the recipe says, and fine-tune it. Raises StageFailure when it cannot be done."""
+        raise StageFailure(FailureReason.ERROR, f"a model of kind {self.name} cannot be pruned: set prune: none")
 
     def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
         """The same shape with random weights where size and latency hang on the shape alone; else None."""
