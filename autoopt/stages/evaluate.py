@@ -59,7 +59,7 @@ def _before_training(flow: Flow, job: EvaluateJob) -> EvaluateResult | None:
     do, so that a small one is not ended for being less good.
     """
     limits = [x for x in parse_limits(job.limits) if x.measure in SHAPE_MEASURES]
-    if not (limits or flow.learns_in_steps) or flow.is_trained():
+    if not (limits or flow.trains_long) or flow.is_trained():
         return None
     content = flow.untrained_graph()
     if content is None:

@@ -18,6 +18,7 @@ from autoopt.strategies import catalogue_for, models
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.learning.distill import Distill
 from autoopt.strategies.model import Artifact, Model, Prepared, TrainingContext, TrainingData
+from autoopt.task.facts import Modality
 from autoopt.task.snapshot import PartName, Snapshot
 from autoopt.values import FailureReason, Slot
 
@@ -85,9 +86,9 @@ class Flow:
         return entry
 
     @property
-    def learns_in_steps(self) -> bool:
-        """Whether the model is a network."""
-        return self._model().learns_in_steps
+    def trains_long(self) -> bool:
+        """Whether the training takes minutes rather than seconds: networks that are not for tables."""
+        return self._model().learns_in_steps and self.facts.modality is not Modality.TABULAR
 
     def is_trained(self) -> bool:
         """Whether the training, or all that follows it, is in the store."""
