@@ -8,6 +8,7 @@ from autoopt.task.facts import Modality
 from autoopt.task.options import TaskOptions
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
+IMAGE_DEMO = "demo:digit_images"
 
 
 def modality_of(source: Any, options: TaskOptions) -> Modality:
@@ -21,9 +22,16 @@ def modality_of(source: Any, options: TaskOptions) -> Modality:
     name = os.fspath(source)
     if is_module_reference(name):
         return Modality.MODULE
-    if name.lower().endswith(ARCHIVES) or Path(name).expanduser().is_dir():
+    if name == IMAGE_DEMO or name.lower().endswith(ARCHIVES) or _is_folder(name):
         return Modality.IMAGES
     return Modality.TABULAR
+
+
+def _is_folder(name: str) -> bool:
+    try:
+        return Path(name).expanduser().is_dir()
+    except (OSError, RuntimeError):  # a name that is too long, the home of nobody
+        return False
 
 
 def is_module_reference(name: str) -> bool:

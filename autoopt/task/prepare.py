@@ -11,6 +11,7 @@ from autoopt.errors import DataError, OptionError, Problem
 from autoopt.task.assemble import PreparedTask, assemble
 from autoopt.task.columns import Column, free_text, understand
 from autoopt.task.facts import ColumnFacts, Kind, Modality, Role
+from autoopt.task.images.prepare import prepare_images, refuse_image_options
 from autoopt.task.leaks import find_leaks
 from autoopt.task.metrics import Metric, fitting_metric, metric
 from autoopt.task.modality import modality_of
@@ -42,7 +43,11 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
     """
     if options.metric is not None:
         metric(options.metric)
-    if modality_of(source, options) is Modality.MODULE:
+    modality = modality_of(source, options)
+    if modality is Modality.IMAGES:
+        return prepare_images(source, options, name)
+    refuse_image_options(options)
+    if modality is Modality.MODULE:
         return prepare_module(source, options, name)
     _check_text_source(source, options)
     table = read_table(source, name)

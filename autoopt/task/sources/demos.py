@@ -4,6 +4,7 @@ import numpy as np
 import pyarrow as pa
 
 from autoopt.errors import DataError
+from autoopt.task.modality import IMAGE_DEMO
 from autoopt.task.table import Table, from_arrow
 from autoopt.task.wording import nearest
 
@@ -16,9 +17,11 @@ def read_demo(source: str) -> Table:
     """`demo:iris` as a table; the target column is `target`, with class names as labels. Raises DataError."""
     name = source.removeprefix(PREFIX)
     if name not in DEMOS:
-        close = nearest(name, DEMOS)
+        close = nearest(name, (*DEMOS, IMAGE_DEMO.removeprefix(PREFIX)))
         hint = f"Did you mean {PREFIX}{close[0]}? " if close else ""
-        raise DataError(f"{source!r} is not a demo.", f"{hint}Demos: {', '.join(PREFIX + d for d in DEMOS)}.")
+        raise DataError(
+            f"{source!r} is not a demo.", f"{hint}Demos: {', '.join(PREFIX + d for d in DEMOS)}, {IMAGE_DEMO}."
+        )
     from sklearn import datasets  # slow to import, and only demos need it
 
     loaded = getattr(datasets, f"load_{name}")()

@@ -25,7 +25,10 @@ _READERS = {
     ".h5": read_hdf5,
     ".hdf5": read_hdf5,
 }
-FORMATS = "Formats: .csv, .tsv, .txt (also .gz), .parquet, .pq, .h5, .hdf5, or demo:NAME for a built-in set."
+FORMATS = (
+    "Formats: .csv, .tsv, .txt (also .gz), .parquet, .pq, .h5, .hdf5, demo:NAME for a built-in set; "
+    "images: a folder, .tar, .tar.gz, .tgz or .zip with a folder for each class."
+)
 
 
 def read_table(source: Any, name: str | None = None) -> Table:

@@ -1,0 +1,1 @@
+"""Images: folders and archives of them, and tables that name them, become tasks."""
