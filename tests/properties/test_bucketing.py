@@ -67,3 +67,14 @@ def test_most_of_the_padding_is_not_computed() -> None:
 def test_none_leaves_the_batches_as_they_are() -> None:
     plain = TensorSource((torch.ones(4, 3, dtype=torch.int64),), torch.arange(4))
     assert Bucketing(form="none").source(plain, torch.ones(4)) is plain
+
+
+def test_closing_it_closes_the_source_behind_it() -> None:
+    closed: list[bool] = []
+
+    class Other(TensorSource):
+        def close(self) -> None:
+            closed.append(True)
+
+    Bucketing().source(Other((torch.ones(2, 3, dtype=torch.int64),), torch.arange(2)), torch.ones(2)).close()
+    assert closed == [True]

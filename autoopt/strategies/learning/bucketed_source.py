@@ -41,3 +41,6 @@ class BucketedSource(Source):
         for batch in self._plain.batches(rows()):
             codes, *others = batch.inputs
             yield Batch(inputs=(codes[:, : longest.pop(0)], *others), target=batch.target)
+
+    def close(self) -> None:
+        self._plain.close()

@@ -33,7 +33,7 @@ class EmbeddingBag(TextNetwork):
     depth: int = whole(0, low=0, high=3, help="hidden layers after pooling")
     pooling: str = choice("mean", "mean_max", "max", help="how the embeddings of a text become one")
     ngrams: int = choice(1, 2, 3, help="longest n-gram that has an embedding of its own, in tokens")
-    buckets: int = whole(50_000, low=1_000, high=500_000, log=True, help="embeddings that n-grams are hashed into")
+    buckets: int = whole(20_000, low=1_000, high=500_000, log=True, help="embeddings that n-grams are hashed into")
     dropout: float = real(0.2, low=0.0, high=0.7, help="share of the pooled and hidden units left out in each step")
 
     def build(self, data: TrainingData[Any]) -> "nn.Module":
