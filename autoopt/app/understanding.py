@@ -16,10 +16,21 @@ from autoopt.app.studies import study_names
 from autoopt.devices import Machine, machine, slots
 from autoopt.errors import OptionError, Problem, StudyExists
 from autoopt.files import check_study_name
-from autoopt.space import Recipe, Space, load_space, pin, recipe_from_file, restrict, space_of, space_to_json
-from autoopt.strategies import applies_reason, catalogue
+from autoopt.space import (
+    Catalogue,
+    Recipe,
+    Space,
+    extend,
+    load_space,
+    pin,
+    recipe_from_file,
+    restrict,
+    space_of,
+    space_to_json,
+)
+from autoopt.strategies import applies_reason, catalogue, catalogue_for
 from autoopt.task import PreparedTask, TaskOptions, prepare_task
-from autoopt.task.facts import TaskFacts
+from autoopt.task.facts import Modality, TaskFacts
 from autoopt.task.modality import modality_of
 from autoopt.values import DEFAULT_OBJECTIVES, Budget, Limit, Objective, Slot, parse_limits, parse_objectives
 
@@ -82,8 +93,10 @@ def understand(options: SearchOptions) -> Understanding:
     """
     gather = Collector(options.problems())
     found = machine()
-    request = _read_request(options, gather, found)
-    task = gather.attempt(lambda: prepare_task(options.data, _task_options(options)))
+    own = modality_of(options.data, _task_options(options)) is Modality.MODULE
+    task = _task(options, gather) if own else None  # first: its own dimensions belong to the space
+    request = _read_request(options, gather, found, None if own and task is None else _catalogue(task))
+    task = task if own else _task(options, gather)
     space = None
     if task is not None and request is not None:
         space = _narrowed(request, task.facts, options.pins, gather)
@@ -107,16 +120,26 @@ def understand(options: SearchOptions) -> Understanding:
     )
 
 
-def _read_request(options: SearchOptions, gather: Collector, found: Machine) -> _Request | None:
-    """Everything but the data; None when something of it is missing."""
+def _task(options: SearchOptions, gather: Collector) -> PreparedTask | None:
+    return gather.attempt(lambda: prepare_task(options.data, _task_options(options)))
+
+
+def _catalogue(task: PreparedTask | None) -> Catalogue:
+    return catalogue() if task is None else catalogue_for(task.facts)
+
+
+def _read_request(
+    options: SearchOptions, gather: Collector, found: Machine, known: Catalogue | None
+) -> _Request | None:
+    """Everything but the data; None when something of it is missing. Without `known` the space stays unread."""
     limits = gather.attempt(lambda: parse_limits(options.limits))
     gather.attempt(lambda: parse_objectives(_wanted_objectives(options), "maximize"))
     gather.attempt(lambda: check_study_name(options.study) if options.study is not None else None)
     taken = gather.attempt(lambda: _taken_names(options))
     gather.problems.extend(output_problems(options.output))
     found_slots = gather.attempt(lambda: slots(found, options.slots))
-    space = gather.attempt(lambda: _pinned(options))
-    recipe = gather.attempt(lambda: _recipe(options, space)) if space and options.recipe else None
+    space = gather.attempt(lambda: _pinned(options, known)) if known else None
+    recipe = gather.attempt(lambda: _recipe(options, space, known)) if space and known and options.recipe else None
     if limits is None or taken is None or found_slots is None or space is None:
         return None
     return _Request(taken=taken, limits=limits, slots=found_slots, space=space, recipe=recipe)
@@ -168,8 +191,8 @@ def _wanted_objectives(options: SearchOptions) -> tuple[str, ...]:
     return DEFAULT_OBJECTIVES if options.objectives is None else tuple(options.objectives)
 
 
-def _recipe(options: SearchOptions, space: Space) -> Recipe:
-    return recipe_from_file(options.recipe or "", space, catalogue())
+def _recipe(options: SearchOptions, space: Space, known: Catalogue) -> Recipe:
+    return recipe_from_file(options.recipe or "", space, known)
 
 
 def _budget(options: SearchOptions) -> Budget:
@@ -178,13 +201,13 @@ def _budget(options: SearchOptions) -> Budget:
     return Budget(seconds=options.time_s if bounded else DEFAULT_TIME_S, trials=trials)
 
 
-def _pinned(options: SearchOptions) -> Space:
-    known = catalogue()
+def _pinned(options: SearchOptions, known: Catalogue) -> Space:
     unread = [p for p in options.pins if not all(part.strip() for part in p.partition("="))]
     if unread:
         mend = "Write it like --set model=mlp; `autoopt strategies` lists what can be set."
         raise OptionError([Problem(what=f"--set {text!r} is not NAME=VALUE.", mend=mend) for text in unread])
-    return pin(load_space(_space_name(options), known), options.pins, known)
+    own = [d for name, d in known.declarations.items() if name not in catalogue().declarations]
+    return pin(extend(load_space(_space_name(options), known), own, known), options.pins, known)
 
 
 def _space_name(options: SearchOptions) -> str:

@@ -3,6 +3,7 @@
 from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.describe import describe, space_from_json, space_to_json
 from autoopt.space.domains import Choice, Condition, Dimension, Domain, Real, Value, Whole
+from autoopt.space.extend import extend
 from autoopt.space.load import load_space, recipe_from_file, space_names, space_of
 from autoopt.space.narrow import pin, restrict
 from autoopt.space.parse import parse_space
@@ -24,6 +25,7 @@ __all__ = [
     "Whole",
     "complete",
     "describe",
+    "extend",
     "load_space",
     "parse_space",
     "pin",

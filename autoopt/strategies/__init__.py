@@ -23,11 +23,14 @@ from autoopt.strategies.learning.compile import Compile
 from autoopt.strategies.learning.distill import Distill
 from autoopt.strategies.learning.ema import Ema
 from autoopt.strategies.learning.gradients import Gradients
+from autoopt.strategies.learning.loader import Loader
 from autoopt.strategies.learning.loss import Loss
 from autoopt.strategies.learning.memory_format import MemoryFormat
 from autoopt.strategies.learning.optimizer import Optimizer
+from autoopt.strategies.learning.pinned_memory import PinnedMemory
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.schedule import Schedule
+from autoopt.strategies.learning.storage import Storage
 from autoopt.strategies.linear.artifact import LinearArtifact
 from autoopt.strategies.linear.linear import Linear
 from autoopt.strategies.linear.linear_svm import LinearSVM
@@ -96,6 +99,9 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Ema",
     "Precision",
     "MemoryFormat",
+    "Storage",
+    "Loader",
+    "PinnedMemory",
     "Compile",
     "Quantize",
     "STRATEGIES",

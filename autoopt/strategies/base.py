@@ -15,6 +15,11 @@ from autoopt.values import Slot
 NETWORKS: Final = ("networks",)
 """In a condition on `model`: every model that learns in steps. The catalogue puts their names in its place."""
 
+COUNTING: Final = ("models of n-gram counts",)
+"""The same for models of texts that read n-gram counts."""
+SEQUENCES: Final = ("networks of tokens",)
+"""The same for models of texts that read tokens in their order."""
+
 Stage = Literal["prepare", "train", "shrink", "deploy"]
 
 
@@ -66,10 +71,20 @@ class Strategy(ABC):
         return None
 
     @classmethod
+    def candidates(cls, task: TaskFacts, slot: Slot) -> Mapping[str, tuple[Value, ...]]:
+        """Of a strategy that only changes speed: what a probe tries of each field, the default first."""
+        tried: dict[str, tuple[Value, ...]] = {}
+        for spec in dataclasses.fields(cls):
+            domain = spec.metadata["domain"]
+            if spec.metadata["main"] and isinstance(domain, Choice):
+                tried[cls.name] = tuple(v for v in domain.values if cls.value_applies(v, task, slot) is None)
+        return tried
+
+    @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
         """This strategy as the recipe configures it; fields that the recipe leaves out keep their defaults."""
         values: dict[str, Any] = {}
-        for spec in dataclasses.fields(cls):
+        for spec in _choices(cls):
             key = cls.name if spec.metadata["main"] else f"{cls.name}.{spec.name}"
             if key in recipe:
                 values[spec.name] = recipe[key]
@@ -79,7 +94,7 @@ class Strategy(ABC):
     def declarations(cls) -> tuple[Declaration, ...]:
         """One declaration for each field."""
         found = []
-        for spec in dataclasses.fields(cls):
+        for spec in _choices(cls):
             main = bool(spec.metadata["main"])
             conditions = {**cls.when, **({cls.family: (cls.name,)} if cls.family else {})}
             conditions |= cls.field_when.get(spec.name, {})
@@ -95,6 +110,11 @@ class Strategy(ABC):
                 )
             )
         return tuple(found)
+
+
+def _choices(strategy: type[Strategy]) -> list["dataclasses.Field[Any]"]:
+    """The fields that a recipe decides; one without a domain is filled in otherwise."""
+    return [spec for spec in dataclasses.fields(strategy) if "domain" in spec.metadata]
 
 
 def _condition(conditions: Mapping[str, tuple[Value, ...]]) -> Condition:

@@ -1,6 +1,6 @@
 """What preparing leaves of images and texts, for models to learn from; tables have `model.Features`."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
@@ -26,6 +26,9 @@ class Pixels(Prepared):
     def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
         return {FEATURES: np.ascontiguousarray(self.pixels[chosen])}
 
+    def first(self, rows: int) -> "Pixels":
+        return replace(self, pixels=self.pixels[:rows])
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -42,6 +45,9 @@ class Tokens(Prepared):
     def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
         return {CODES: np.ascontiguousarray(self.codes[chosen])}
 
+    def first(self, rows: int) -> "Tokens":
+        return replace(self, codes=self.codes[:rows])
+
 
 @final
 @dataclass(frozen=True, kw_only=True)
@@ -56,3 +62,22 @@ class Counts(Prepared):
 
     def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
         return {FEATURES: self.values[chosen].toarray().astype(np.float32)}
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Arrays(Prepared):
+    """Inputs of the user's own module. Of train either all rows, or where those are not held some for calibration."""
+
+    names: tuple[str, ...]
+    values: tuple[NDArray[Any], ...]  # (rows, ...) each
+    target: NDArray[Any]  # (rows,) of these rows
+    whole: bool  # these are all rows of the part
+
+    @property
+    def rows(self) -> int:
+        return len(self.target)
+
+    def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
+        pairs = zip(self.names, self.values, strict=True)
+        return {name: np.ascontiguousarray(values[chosen]) for name, values in pairs}

@@ -76,6 +76,9 @@ class ModuleFacts:
     loss: str  # of task.module.LOSSES, or 'own'
     output: str  # 'logits' (rows, classes), 'logit' of the second class (rows,) or (rows, 1), 'values' likewise
     choices: Mapping[str, Mapping[str, Any]]  # the user's dimensions, as task.module.choices writes them
+    held: bool  # train's items are the same each time and fit: they are kept as arrays
+    flat_outputs: bool = False  # of one output a row: (rows,), not (rows, 1)
+    flat_targets: bool = True  # targets are (rows,) in a batch, not (rows, 1)
     own_metric: bool = False  # the metric is a function of the user's
 
 

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from autoopt.strategies.model import TrainingData
-from autoopt.task.metrics import metric
+from autoopt.task.metrics import metric, metric_of
 from autoopt.task.scoring import dummy_scores, score
 
 SCORING_ROWS = 1024
@@ -57,7 +57,7 @@ def tensor_parts(inputs: tuple[Tensor, ...], rows: int = SCORING_ROWS) -> Callab
 def valid_metric(data: TrainingData[Any]) -> tuple[Callable[[NDArray[np.float64]], float], bool]:
     """(score, whether greater is better): a plainer metric where the task's is undefined (ROC AUC of one class)."""
     facts = data.facts
-    card = metric(facts.metric)
+    card = metric_of(facts)
     if np.isnan(score(card.name, facts, data.valid_target, dummy_scores(facts, data.train_target, data.valid.rows))):
         card = metric("log_loss" if facts.kind.classifies else "rmse")
     return lambda scores: score(card.name, facts, data.valid_target, scores), card.greater_is_better

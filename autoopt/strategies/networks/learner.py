@@ -53,10 +53,9 @@ class Network(Model):
 
     def source(self, data: TrainingData[Any], context: TrainingContext, device: "torch.device") -> "Source":
         """The training rows, augmentation not yet applied."""
-        from autoopt.strategies.learning.source import TensorSource
+        from autoopt.strategies.learning.held import held_source
 
-        inputs = tuple(values.to(device) for values in self.inputs(data.train))
-        return TensorSource(inputs, self.target(data).to(device))
+        return held_source(self.inputs(data.train), self.target(data), context, device)
 
     def target(self, data: TrainingData[Any]) -> "Tensor":
         """Of the training rows: int64 classes (rows,), a teacher's shares of them float32 (rows, classes), or float32
@@ -93,7 +92,9 @@ class Network(Model):
 
         from autoopt.strategies.learning.loader_source import loading
         from autoopt.strategies.learning.training_loop import Plan, fit, settled
+        from autoopt.strategies.networks.speed import settled_speed
 
+        context, speed_notes = settled_speed(self, data, context)
         plan = Plan.from_recipe(
             context.recipe,
             epochs=self.most_epochs,
@@ -122,7 +123,7 @@ class Network(Model):
             raise StageFailure(
                 FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
             ) from error
-        return Trained(artifact=artifact, valid_scores=scores, notes=learned.notes)
+        return Trained(artifact=artifact, valid_scores=scores, notes=(*learned.notes, *speed_notes))
 
     def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
         import torch

@@ -16,6 +16,8 @@ from autoopt.values import format_bytes
 
 MEMORY_SHARE = 0.4
 """Of the memory that is free: what one part may take as arrays."""
+HELD_BYTES = 2_000_000_000
+"""Of train: what is kept as arrays at most."""
 ALIKE_ITEMS = 32
 """How many items are fetched twice to see whether they are always the same."""
 _MEND = "Items are (input, target) or (first input, second input, ..., target): tensors, arrays or numbers."
@@ -27,6 +29,7 @@ class Item:
 
     inputs: tuple[NDArray[Any], ...]
     target: NDArray[Any]  # without dimensions
+    flat_target: bool  # whether it came so
 
 
 @final
@@ -95,6 +98,11 @@ class Items:
             targets[at] = item.target
         return inputs, targets
 
+    def fits(self) -> bool:
+        """Whether all rows may be kept as arrays."""
+        needed = self.item_bytes * self._rows
+        return needed <= min(HELD_BYTES, psutil.virtual_memory().available * MEMORY_SHARE)
+
     @property
     def item_bytes(self) -> int:
         """Bytes of the inputs of one row."""
@@ -121,7 +129,7 @@ class Items:
             what = f"{where}: the target has the shape {target.shape}; one number is due."
             raise DataError(what, "Give a class number, or one value.")
         inputs = tuple(as_array(v, f"input {k + 1} of item {index}", self.part) for k, v in enumerate(flat))
-        return Item(inputs=inputs, target=target.reshape(()))
+        return Item(inputs=inputs, target=target.reshape(()), flat_target=target.ndim == 0)
 
 
 def as_array(value: Any, what: str, part: str) -> NDArray[Any]:

@@ -38,6 +38,7 @@ class _Tried:
     kind: Kind
     classes: tuple[str, ...]
     output: str
+    flat_outputs: bool
     tensors: tuple[TensorFacts, ...]
 
 
@@ -78,6 +79,9 @@ def prepare_module(source: Any, options: TaskOptions, name: str | None = None) -
             loss=task.loss if isinstance(task.loss, str) else OWN,
             output=tried.output,
             choices=choices,
+            held=items["train"].fits() and items["train"].always_alike(),
+            flat_outputs=tried.flat_outputs,
+            flat_targets=items["train"].first.flat_target,
             own_metric=callable(task.metric) and options.metric is None,
         ),
     )
@@ -196,7 +200,7 @@ def _tried(
         for name, a in zip(names, items["train"].first.inputs, strict=True)
     )
     kind = Kind.REGRESSION if not classes else Kind.BINARY if width == 2 else Kind.MULTICLASS
-    return _Tried(kind=kind, classes=classes, output=output, tensors=tensors)
+    return _Tried(kind=kind, classes=classes, output=output, flat_outputs=outputs.ndim == 1, tensors=tensors)
 
 
 def _target(

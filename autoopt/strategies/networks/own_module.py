@@ -1,0 +1,148 @@
+"""The user's own network, built by their code and trained by the one loop."""
+
+import dataclasses
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, ClassVar, Self, final
+
+from autoopt.space.catalogue import Declaration
+from autoopt.space.domains import Value
+from autoopt.space.recipe import Recipe
+from autoopt.strategies.base import Stage, whole
+from autoopt.strategies.model import Artifact, Prepared, Trained, TrainingContext, TrainingData
+from autoopt.strategies.networks.learner import TRACED_ROWS, Network
+from autoopt.strategies.prepared import Arrays
+from autoopt.task.facts import Modality, TaskFacts
+from autoopt.task.module.choices import domain_of
+
+if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
+    import torch
+    from torch import Tensor, nn
+
+    from autoopt.strategies.learning.loss import LossFunction
+    from autoopt.strategies.learning.source import Source
+
+BUILD = "build"
+"""Before the names of the user's own dimensions in a recipe."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class OwnModule(Network):
+    """A network of the user's own: what `build` of their ModuleTask gives, called with the recipe's `build.*`.
+
+    Trained with the task's loss, judged by its metric on the whole valid set after each epoch; the best weights are
+    kept. Items that are the same each time they are fetched are read once and held as arrays; others (random
+    augmentation) are fetched anew in each epoch.
+
+    epochs 1 to 1000 at most, fewer when the valid metric has not improved for `patience` epochs, 1 to 200.
+    """
+
+    name: ClassVar[str] = "module"
+    stage: ClassVar[Stage] = "train"
+    family: ClassVar[str | None] = "model"
+    modalities: ClassVar[tuple[Modality, ...]] = (Modality.MODULE,)
+    input_names: ClassVar[tuple[str, ...]] = ()  # the task's: `facts.tensors`
+
+    epochs: int = whole(20, low=1, high=1000, log=True, help="passes over the training rows, at most")
+    patience: int = whole(6, low=1, high=200, log=True, help="epochs without a better valid metric before the end")
+    choices: tuple[tuple[str, Value], ...] = ()  # of `build`, declared by the task and not by this class
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        return dataclasses.replace(super().from_recipe(recipe), choices=tuple(recipe.section(BUILD).items()))
+
+    @property
+    def most_epochs(self) -> int:
+        return self.epochs
+
+    @property
+    def patience_epochs(self) -> int:
+        return self.patience
+
+    def build(self, data: TrainingData[Any]) -> "nn.Module":
+        from autoopt.strategies.networks.own_outputs import Uniform
+        from autoopt.strategies.networks.own_task import own_code, own_task
+        from autoopt.task.module.forward import built
+        from autoopt.task.module.loading import split_reference
+
+        facts = data.facts
+        with own_code(facts):
+            network = built(own_task(facts).build, dict(self.choices), split_reference(facts.module)[0].parent)
+        return Uniform(network, facts.module_facts.output if facts.module_facts else "")
+
+    def inputs(self, prepared: Prepared) -> "tuple[Tensor, ...]":
+        import torch
+
+        if not isinstance(prepared, Arrays):
+            raise TypeError(f"a module takes Arrays, not {type(prepared).__name__}")
+        return tuple(torch.from_numpy(values) for values in prepared.values)
+
+    def source(self, data: TrainingData[Any], context: TrainingContext, device: "torch.device") -> "Source":
+        from autoopt.strategies.learning.loader import Loader
+        from autoopt.strategies.learning.pinned_memory import PinnedMemory
+        from autoopt.strategies.networks.own_task import ItemRows, training_items
+
+        if data.train.whole:
+            return super().source(data, context, device)
+        classifies = data.facts.kind.classifies
+        with training_items(data.facts) as items:
+            rows = ItemRows(items, classifies=classifies)
+        pinned = PinnedMemory.from_recipe(context.recipe).pinned
+        return Loader.from_recipe(context.recipe).source(rows, None, device, classifies=classifies, pinned=pinned)
+
+    def target(self, data: TrainingData[Any]) -> "Tensor":
+        import torch
+
+        target = torch.from_numpy(data.train.target)
+        return target.long() if data.facts.kind.classifies else target.float()[:, None]
+
+    def loss(self, data: TrainingData[Any]) -> "LossFunction | None":
+        from autoopt.strategies.networks.own_outputs import named_loss, own_loss
+        from autoopt.strategies.networks.own_task import own_task
+
+        loss = own_task(data.facts).loss
+        if isinstance(loss, str) or data.facts.module_facts is None:
+            return named_loss(str(loss))
+        return own_loss(loss, data.facts.module_facts)
+
+    def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
+        from autoopt.strategies.networks.own_task import own_code
+        from autoopt.task.module.items import seed_everything
+
+        seed_everything(context.seed)
+        with own_code(data.facts):
+            return super().train(data, context)
+
+    def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
+        from autoopt.strategies.networks.export import exported_graph
+        from autoopt.strategies.networks.exported import ExportedArtifact
+        from autoopt.strategies.networks.scored import Scored
+
+        some = tuple(values[:TRACED_ROWS].clone() for values in self.inputs(data.valid))
+        scored = Scored(network, data.facts.kind.classifies, 0.0, 1.0)
+        weights = {
+            name.removeprefix("network."): value.detach().cpu().numpy().copy()
+            for name, value in network.state_dict().items()
+        }
+        return ExportedArtifact(
+            model=exported_graph(scored, some, tuple(t.name for t in data.facts.tensors)),
+            weights=weights,
+            architecture={"model": self.name, "module": data.facts.module, BUILD: dict(self.choices)},
+        )
+
+
+def build_declarations(facts: TaskFacts) -> tuple[Declaration, ...]:
+    """The user's own dimensions as fields of the catalogue."""
+    choices = facts.module_facts.choices if facts.module_facts else {}
+    return tuple(
+        Declaration(
+            name=f"{BUILD}.{name}",
+            domain=domain_of(raw),
+            default=raw["default"],
+            strategy=BUILD,
+            stage="train",
+            when=(("model", (OwnModule.name,)),),
+            summary="the task's own",
+        )
+        for name, raw in choices.items()
+    )
