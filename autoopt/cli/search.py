@@ -61,11 +61,13 @@ def search(
 ) -> int:
     """Search DATA for the best pipeline, and export it.
 
-    DATA is a .csv, .tsv, .parquet or .h5 file (.gz too), or a demo: demo:digits, demo:iris, demo:wine,
-    demo:breast_cancer, demo:diabetes.
+    DATA is a .csv, .tsv, .parquet or .h5 file (.gz too); images: a folder, .tar, .tar.gz, .tgz or .zip with a folder
+    for each class, or a table that names them (--image); or a demo: demo:digits, demo:iris, demo:wine,
+    demo:breast_cancer, demo:diabetes, demo:digit_images.
 
     \b
     autoopt search demo:digits --time 60s
+    autoopt search photos/ --time 10m --limit 'latency_ms<=3'
     autoopt search adult.csv --target income --time 5m --limit 'latency_ms<=1' --limit 'size_bytes<=5MB'
     """
     started = command_start()
