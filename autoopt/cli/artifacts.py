@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from autoopt.cli.shared import command_name, place_options, places
+from autoopt.cli.shared import place_options, places
 
 
 @click.command()
@@ -37,7 +37,7 @@ def export(
     from rich.text import Text
 
     from autoopt.app.artifacts import export_bundle
-    from autoopt.cli.results import print_commands, print_exported
+    from autoopt.cli.results import predict_command, print_commands, print_exported
     from autoopt.cli.screen import console_for, place
 
     console = console_for(as_json=False)
@@ -47,7 +47,7 @@ def export(
     print_exported(console, manifest)
     console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)
     bundle = shlex.quote(place(folder))
-    print_commands(console, [(f"{command_name()} predict {bundle} new.csv -o predictions.csv", "predicts new rows")])
+    print_commands(console, [predict_command(bundle, manifest["modality"])])
     return 0
 
 
@@ -63,7 +63,11 @@ def export(
 )
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def predict(bundle: str, data: str, output: str | None, artifact: str, debug: bool) -> int:
-    """Predict the rows of DATA with BUNDLE: columns prediction, and probability_<class> for classifiers."""
+    """Predict DATA with BUNDLE: columns prediction, and probability_<class> for classifiers.
+
+    DATA is a table; for images a folder, an archive, a single image or a table with a column of paths, and the column
+    file names each; for arrays an .npz or .npy file.
+    """
     from autoopt.app.artifacts import predict_file
 
     rows, text = predict_file(bundle, data, output, artifact)

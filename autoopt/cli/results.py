@@ -17,10 +17,16 @@ from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import StopReason
 from autoopt.report.wording import NONE, choices_that_matter, measure_cells, milliseconds, number
+from autoopt.task.facts import Modality
 from autoopt.values import TrialState, format_bytes, format_seconds
 
 MAX_FRONT_ROWS = 12
 MAX_FAILURES = 10
+RAW: Mapping[str, str] = {Modality.TEXT: "raw texts", Modality.IMAGES: "raw pixels", Modality.MODULE: "raw arrays"}
+NEW_DATA: Mapping[str, tuple[str, str]] = {
+    Modality.IMAGES: ("photos", "predicts the images of a folder"),
+    Modality.MODULE: ("inputs.npz", "predicts rows of arrays"),
+}
 DUMMY = "learns nothing: what guessing gives"
 
 
@@ -67,7 +73,8 @@ def artifact_table(manifest: Mapping[str, Any]) -> Table:
 def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
     """The pair, and all that has to be said about it."""
     console.print(artifact_table(manifest))
-    console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, raw columns in", style="dim"))
+    raw = RAW.get(manifest.get("modality", ""), "raw columns")
+    console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, {raw} in", style="dim"))
     if manifest["twin_reason"]:
         console.print(Text(f"twin: {manifest['twin_reason']}", style="yellow"))
     if manifest["missed"]:
@@ -129,6 +136,12 @@ def failures_table(trials: Sequence[TrialRow]) -> Table | None:
     return table
 
 
+def predict_command(bundle: str, modality: str) -> tuple[str, str]:
+    """How new data of this kind are predicted."""
+    data, what = NEW_DATA.get(modality, ("new.csv", "predicts new rows"))
+    return f"{command_name()} predict {bundle} {data} -o predictions.csv", what
+
+
 def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
     """What to type next, and what it does."""
     me, where = command_name(), ""
@@ -143,7 +156,7 @@ def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
     if study.bundle:
         bundle = shlex.quote(place(study.bundle))
         found[:0] = [
-            (f"{me} predict {bundle} new.csv -o predictions.csv", "predicts new rows"),
+            predict_command(bundle, study.context.facts.modality),
             (f"{me} check {bundle}", "on this machine"),
         ]
     return [*found, (f"{me} ui{where}", "the same in MLflow")]

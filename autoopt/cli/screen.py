@@ -2,10 +2,13 @@
 
 import io
 import re
+import statistics
 import sys
 from collections.abc import Iterable
 from pathlib import Path
 
+import numpy as np
+from numpy.typing import NDArray
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
@@ -14,11 +17,14 @@ from autoopt.app.study import Study
 from autoopt.app.understanding import Understanding
 from autoopt.cli.shared import command_name
 from autoopt.files import Home
+from autoopt.report.wording import data_words
 from autoopt.space import Space
-from autoopt.task.facts import Role, TaskFacts
+from autoopt.task import PreparedTask
+from autoopt.task.facts import Modality, Role, TaskFacts
 from autoopt.values import MEASURE_UNITS, Budget, Limit, Slot, StudyState, format_bytes, format_seconds
 
 MAX_NAMES = 8
+MAX_CLASSES = 12
 MAX_NOTES = 3
 FEW_LEFT_OUT = 3
 PIPE_WIDTH = 140
@@ -46,20 +52,28 @@ def names(items: Iterable[str], most: int = MAX_NAMES) -> str:
     return shown if len(found) <= most else f"{shown} and {len(found) - most} more"
 
 
-def facts_rows(facts: TaskFacts, *, every: bool = False) -> list[tuple[str, str]]:
-    """What the data were taken for, as label and text; `every` names every column."""
+def facts_rows(
+    facts: TaskFacts, *, every: bool = False, content: Iterable[tuple[str, str]] = ()
+) -> list[tuple[str, str]]:
+    """What the data were taken for, as label and text; `every` names every column, `content` comes in between."""
     used = {role: [c.name for c in facts.columns if c.used and c.role is role] for role in Role}
     higher = "higher" if facts.metric_direction == "maximize" else "lower"
     most = len(facts.columns) if every else MAX_NAMES
     rows = [
-        ("data", f"{facts.name}: {sum(facts.rows.values()):,} rows, {len(facts.columns)} columns"),
+        ("data", f"{facts.name}: {data_words(facts)}"),
         ("learn", f"{facts.target}, {_kind_text(facts)}"),
         ("quality", f"{facts.metric} on the valid split, {higher} is better"),
         ("split", ", ".join(f"{part} {count:,}" for part, count in facts.rows.items())),
     ]
-    for role, label in ((Role.NUMBER, "numbers"), (Role.BOOLEAN, "booleans"), (Role.CATEGORY, "categories")):
+    for role, label in (
+        (Role.NUMBER, "numbers"),
+        (Role.BOOLEAN, "booleans"),
+        (Role.CATEGORY, "categories"),
+        (Role.TEXT, "texts"),
+    ):
         if used[role]:
             rows.append((label, f"{len(used[role])}: {names(used[role], most)}"))
+    rows += [*content, *_module_rows(facts, most)]
     rows += [("left out", text) for text in _left_out(facts, every=every)]
     noted = [f"{c.name}: {c.note}" for c in facts.columns if c.used and c.note]
     shown = len(noted) if every else MAX_NOTES
@@ -67,6 +81,38 @@ def facts_rows(facts: TaskFacts, *, every: bool = False) -> list[tuple[str, str]
     if len(noted) > shown:
         rows.append(("note", f"and {len(noted) - shown} more columns; autoopt show tells of them"))
     return rows + [("note", text) for text in facts.warnings]
+
+
+def _module_rows(facts: TaskFacts, most: int) -> list[tuple[str, str]]:
+    """The loss and the dimensions of a module of the user's own."""
+    module = facts.module_facts
+    if module is None:
+        return []
+    told = names(module.choices, most) or "none: build() takes no choices"
+    return [("loss", "the task's own function" if module.loss == "own" else module.loss), ("choices", told)]
+
+
+def content_rows(task: PreparedTask) -> list[tuple[str, str]]:
+    """What only the data themselves tell: how often each class of images comes, how long texts are."""
+    facts = task.facts
+    if facts.modality is Modality.TEXT:
+        texts = zip(facts.text_columns, task.parts["train"].texts, strict=True)
+        return [("lengths", f"{name}: {_lengths(column)}") for name, column in texts]
+    if facts.modality is not Modality.IMAGES:
+        return []
+    rows = [("split", facts.split)] if facts.split else []
+    if facts.classes:
+        targets = np.concatenate([part.target for part in task.parts.values()]).astype(np.int64)
+        counts = np.bincount(targets, minlength=len(facts.classes))
+        each = [f"{label} {count:,}" for label, count in zip(facts.classes, counts, strict=True)]
+        rows.append(("classes", names(each, MAX_CLASSES)))
+    return rows
+
+
+def _lengths(texts: NDArray[np.object_]) -> str:
+    """Of a column, in characters."""
+    lengths = [len(text) for text in texts] or [0]
+    return f"{statistics.median(lengths):,.0f} characters in the middle, {max(lengths):,} at most"
 
 
 def _left_out(facts: TaskFacts, *, every: bool) -> Iterable[str]:
@@ -138,7 +184,7 @@ def print_rows(console: Console, rows: Iterable[tuple[str, str]]) -> None:
 
 def print_understanding(console: Console, understanding: Understanding, *, dry_run: bool) -> None:
     """The block before a search."""
-    rows = facts_rows(understanding.facts)
+    rows = facts_rows(understanding.facts, content=content_rows(understanding.task))
     rows += [
         ("optimize", ", ".join(o.measure for o in understanding.objectives)),
         ("limits", limits_text(understanding.limits)),

@@ -14,7 +14,7 @@ from autoopt import __version__
 from autoopt.report.charts import families, front_chart, history_chart
 from autoopt.report.tables import MAX_TRIALS, asked, failures, interval, pair_lines, roles, trial_line, trial_lines
 from autoopt.report.view import StudyView
-from autoopt.report.wording import NONE, measure_cells, milliseconds, number
+from autoopt.report.wording import NONE, data_words, measure_cells, milliseconds, number
 from autoopt.space import Recipe
 from autoopt.task.facts import Role
 from autoopt.values import TrialState, format_bytes, format_seconds
@@ -76,7 +76,8 @@ def _context(view: StudyView) -> dict[str, Any]:
         "hidden_trials": max(0, len(view.trials) - len(lines)),
         "max_trials": MAX_TRIALS,
         "failures": failures(view.trials),
-        "roles": roles(facts.columns),
+        "data_words": data_words(facts),
+        "roles": roles(facts),
         "left_out": [c for c in facts.columns if not c.used and c.role is not Role.TARGET],
         "asked": asked(view),
         "test_looks": view.test_looks,

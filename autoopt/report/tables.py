@@ -8,9 +8,9 @@ from typing import Any
 
 from autoopt.ledger import TrialRow
 from autoopt.report.view import StudyView
-from autoopt.report.wording import NONE, choices_that_matter, measure_cells, milliseconds, number
+from autoopt.report.wording import NONE, choices_that_matter, data_words, measure_cells, milliseconds, number
 from autoopt.stages.contract import VerifiedArtifact
-from autoopt.task.facts import ColumnFacts, Role
+from autoopt.task.facts import Role, TaskFacts
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measurement, TrialState, format_bytes, format_seconds
 
 MAX_TRIALS = 2000
@@ -187,10 +187,12 @@ def _failure(state: str, reason: str, rows: Sequence[TrialRow]) -> Failure:
     return Failure(state=state, reason=reason, count=len(rows), models=told, trials=numbers + more)
 
 
-def roles(columns: Sequence[ColumnFacts]) -> str:
-    """`8 category, 6 number; 1 left out`."""
-    used = Counter(c.role.value for c in columns if c.used)
-    out = sum(not c.used and c.role is not Role.TARGET for c in columns)
+def roles(facts: TaskFacts) -> str:
+    """`8 category, 6 number; 1 left out`; of images and arrays, what they are."""
+    if not any(c.used for c in facts.columns) and facts.tensors:
+        return data_words(facts)
+    used = Counter(c.role.value for c in facts.columns if c.used)
+    out = sum(not c.used and c.role is not Role.TARGET for c in facts.columns)
     counts = ", ".join(f"{count} {role}" for role, count in sorted(used.items()))
     return f"{counts or 'none'}; {out} left out" if out else counts
 

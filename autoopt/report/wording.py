@@ -6,6 +6,7 @@ from typing import Any
 
 from autoopt.space import Recipe
 from autoopt.strategies import catalogue
+from autoopt.task.facts import Modality, TaskFacts, TensorFacts
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_bytes
 
 NONE = "–"
@@ -39,6 +40,23 @@ def measure_cells(measures: Measures) -> tuple[str, str, str]:
         latency = mark + milliseconds(measures[LATENCY_MS].value)
     size = format_bytes(measures[SIZE_BYTES].value) if SIZE_BYTES in measures else NONE
     return quality, latency, size
+
+
+def data_words(facts: TaskFacts) -> str:
+    """What the data are, in one line: `10,000 images, kept at 32 × 32 pixels`, `150 rows, 5 columns`."""
+    rows = sum(facts.rows.values())
+    if facts.modality is Modality.IMAGES:
+        height, width, _ = facts.tensors[0].shape
+        return f"{rows:,} images, kept at {height} × {width} pixels"
+    if facts.modality is Modality.MODULE:
+        return f"{rows:,} rows of {', '.join(tensor_words(t) for t in facts.tensors)}"
+    return f"{rows:,} rows, {len(facts.columns)} column{'s' if len(facts.columns) != 1 else ''}"
+
+
+def tensor_words(tensor: TensorFacts) -> str:
+    """An input of a module: `image float32 3 × 32 × 32`."""
+    shape = " × ".join(map(str, tensor.shape)) or "one value"
+    return f"{tensor.name} {tensor.dtype} {shape}"
 
 
 def choices_that_matter(recipe: Mapping[str, Any]) -> str:

@@ -14,6 +14,7 @@ from mlflow import MlflowClient
 from mlflow.entities import LoggedModelStatus, Metric
 from mlflow.exceptions import MlflowException
 from mlflow.types import DataType
+from numpy.typing import NDArray
 
 from autoopt.errors import AutooptError
 
@@ -93,7 +94,7 @@ class ModelDelivery:
             self._scratch.mkdir(parents=True, exist_ok=True)
             with tempfile.TemporaryDirectory(prefix="reload-", dir=self._scratch) as folder:
                 model = mlflow.pyfunc.load_model(model_uri, suppress_warnings=True, dst_path=folder)
-                predicted = model.predict(_frame(sample["columns"], model.metadata.get_input_schema()))
+                predicted = model.predict(_inputs(sample["columns"], model.metadata.get_input_schema()))
         except (MlflowException, AutooptError) as error:
             return f"not reloaded: {error}"
         probabilities = [c for c in predicted.columns if str(c).startswith("probability_")]
@@ -103,7 +104,10 @@ class ModelDelivery:
         return "ok" if difference <= PARITY_TOLERANCE else f"reloaded model differs by {difference:.3g}"
 
 
-def _frame(columns: dict[str, list[Any]], schema: Any) -> pd.DataFrame:
+def _inputs(columns: dict[str, list[Any]], schema: Any) -> pd.DataFrame | dict[str, NDArray[Any]]:
     """Rows in the signature's types: a column of nothing but missing numbers is still one of numbers."""
+    if schema.is_tensor_spec():
+        return {tensor.name: np.array(columns[tensor.name], dtype=tensor.type) for tensor in schema}
     texts = {c.name for c in schema if c.type == DataType.string}
+    texts |= {name for name, values in columns.items() if any(isinstance(v, str) for v in values)}  # images
     return pd.DataFrame({n: pd.Series(v, dtype="object" if n in texts else "float64") for n, v in columns.items()})

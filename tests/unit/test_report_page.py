@@ -12,7 +12,7 @@ from support_bundle import study_row, trial_row
 
 from autoopt.report import StudyView, render_report
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
-from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts
+from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts, TensorFacts
 from autoopt.values import Limit, Measurement, TrialState, parse_objectives
 
 EVIL = '<script>alert("1")</script>\'&<img src=x onerror=alert(1)>'
@@ -282,3 +282,17 @@ def test_qualities_of_any_size_are_drawn(quality: float) -> None:
 
 def test_the_same_study_gives_the_same_page() -> None:
     assert render_report(view()) == render_report(view())
+
+
+@pytest.mark.parametrize(
+    "modality, tensor, words",
+    [
+        (Modality.IMAGES, TensorFacts(name="image", dtype="uint8", shape=(32, 48, 3)), "kept at 32 × 48 pixels"),
+        (Modality.MODULE, TensorFacts(name="x", dtype="float32", shape=(7,)), "rows of x float32 7"),
+    ],
+)
+def test_images_and_arrays_have_no_columns(modality: Modality, tensor: TensorFacts, words: str) -> None:
+    page = Page(render_report(view(facts=facts(modality=modality, columns=(), tensors=(tensor,)))))
+    assert page.text.count(words) == 2
+    assert "columns" not in page.text
+    assert ("70 images" in page.text) == (modality is Modality.IMAGES)
