@@ -4,7 +4,7 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 import onnx
@@ -14,10 +14,12 @@ from autoopt import __version__
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_bytes, write_json
 from autoopt.runtime import Session, rows_at_once
+from autoopt.space.recipe import Recipe
 from autoopt.stages.join import join, pipeline_metadata
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
 from autoopt.stages.rows import batches
+from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Artifact, Prepared
 from autoopt.strategies.tables.preprocess import Target
@@ -35,6 +37,27 @@ LOSSLESS = ("none", "compact")
 
 
 @dataclass(frozen=True, kw_only=True)
+class Form:
+    """What is done to a trained model's graph on its way into the file."""
+
+    quantize: Quantize
+    mirror: Mirror
+
+    @classmethod
+    def from_recipe(cls, recipe: Recipe) -> Self:
+        return cls(quantize=Quantize.from_recipe(recipe), mirror=Mirror.from_recipe(recipe))
+
+    @property
+    def lossless(self) -> bool:
+        """Whether the file promises the trained model's own predictions; else its quality is measured anew."""
+        return self.quantize.form in LOSSLESS and not self.mirror.on
+
+    def apply(self, artifact: Artifact, calibration: Prepared) -> onnx.ModelProto:
+        """The model's graph as it is deployed. Raises StageFailure when the form does not fit the artifact."""
+        return self.mirror.apply(self.quantize.apply(artifact, calibration))
+
+
+@dataclass(frozen=True, kw_only=True)
 class DeployedInfo:
     """What is kept of a deployed graph beside its file. The training's figures are copied: they outlive its entry."""
 
@@ -46,10 +69,10 @@ class DeployedInfo:
 
 
 def whole_graph(
-    facts: TaskFacts, prepare: onnx.ModelProto | None, artifact: Artifact, quantize: Quantize, calibration: Prepared
+    facts: TaskFacts, prepare: onnx.ModelProto | None, artifact: Artifact, form: Form, calibration: Prepared
 ) -> bytes:
     """The bytes of the file to deploy: the same ones each time. Raises StageFailure when there can be no such graph."""
-    model = quantize.apply(artifact, calibration)
+    model = form.apply(artifact, calibration)
     try:
         joined = join(
             prepare, model, pipeline_metadata(facts, __version__), lambda graph: append_prediction(graph, facts)
@@ -57,7 +80,7 @@ def whole_graph(
     except onnx.checker.ValidationError as error:
         message = f"The graph of the whole pipeline is not valid ONNX: {str(error).splitlines()[0]}."
         raise StageFailure(FailureReason.ERROR, message) from error
-    if quantize.form == "compact":
+    if form.quantize.form == "compact":
         return packed_bytes(joined)
     content: bytes = joined.SerializeToString(deterministic=True)
     return content
@@ -76,7 +99,7 @@ def deploy(
     facts: TaskFacts,
     valid: Part,
     trained_scores: NDArray[np.float64],
-    quantize: str,
+    form: Form,
     folder: Path,
 ) -> Parity:
     """Write `model.onnx` and `valid_scores.npy`: the reloaded file's predictions on raw valid rows.
@@ -86,15 +109,15 @@ def deploy(
     write_bytes(folder / GRAPH, content)
     scores = score_rows(Session((folder / GRAPH).read_bytes()), facts, valid)
     parity = compare_scores(facts, trained_scores, scores)
-    if quantize in LOSSLESS:
+    if form.lossless:
         require_scores_parity(parity)
     np.save(folder / VALID_SCORES, scores)
     return parity
 
 
-def parity_notes(parity: Parity, form: str) -> tuple[str, ...]:
+def parity_notes(parity: Parity, form: Form) -> tuple[str, ...]:
     """What is to be said of a lossless form that holds, but not for every row."""
-    if form not in LOSSLESS or parity.rows_beyond == 0:
+    if not form.lossless or parity.rows_beyond == 0:
         return ()
     note = (
         f"{parity.rows_beyond} of {parity.rows} valid rows differ from the trained model by up to "

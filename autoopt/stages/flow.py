@@ -15,7 +15,6 @@ from autoopt.stages.contract import Reporter, StageRun
 from autoopt.stages.keys import DEPLOY, PREPARE, SHRINK, TRAIN, stage_keys
 from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
 from autoopt.strategies import catalogue_for, models
-from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.learning.distill import Distill
 from autoopt.strategies.model import Artifact, Model, Prepared, TrainingContext, TrainingData
 from autoopt.task.facts import Modality
@@ -56,7 +55,7 @@ class Flow:
             teacher_key=teacher_key,
         )
         self._preparer = PREPARERS[self.facts.modality]
-        self.quantize = Quantize.from_recipe(recipe)
+        self.form = deploying.Form.from_recipe(recipe)
         self.runs: list[StageRun] = []
         self._seed = seed
         self._slot = slot
@@ -163,18 +162,16 @@ class Flow:
         content = self._whole_graph(self.artifact())
         scores = training.load_valid_scores(trained)
         try:
-            parity = deploying.deploy(
-                content, self.facts, self.snapshot.part("valid"), scores, self.quantize.form, folder
-            )
+            parity = deploying.deploy(content, self.facts, self.snapshot.part("valid"), scores, self.form, folder)
         except BundleError as error:
             raise StageFailure(FailureReason.ERROR, f"The deployed graph does not run: {error}") from error
         info = training.load_info(trained)
         deploying.save_info(
             deploying.DeployedInfo(
-                quantize=self.quantize.form,
+                quantize=self.form.quantize.form,
                 train_s=info.train_s,
                 peak_memory_bytes=info.peak_memory_bytes,
-                notes=(*info.notes, *deploying.parity_notes(parity, self.quantize.form)),
+                notes=(*info.notes, *deploying.parity_notes(parity, self.form)),
                 parity=parity.to_json(),
             ),
             folder,
@@ -186,7 +183,7 @@ class Flow:
 
     def _whole_graph(self, artifact: Artifact) -> bytes:
         prepare = self._preparer.graph(self.prepared().path)
-        return deploying.whole_graph(self.facts, prepare, artifact, self.quantize, self.part("train"))
+        return deploying.whole_graph(self.facts, prepare, artifact, self.form, self.part("train"))
 
     def _model(self) -> Model:
         known, name = models(), str(self.recipe.get("model", ""))

@@ -164,7 +164,7 @@ class _Check:
         flow = self._pair[role]
         trained = train.load_valid_scores(flow.trained())
         parity = compare_scores(self._facts, trained, self._valid_scores[role]).to_json()
-        if flow.quantize.form in deploy.LOSSLESS:
+        if flow.form.lossless:
             return {**parity, "gate": "scores"}
         target = self._valid.target
         of_trained = score(self._facts.metric, self._facts, target, trained)

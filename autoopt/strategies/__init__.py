@@ -13,6 +13,7 @@ from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.domains import Choice, Condition, Value
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import COUNTING, NETWORKS, SEQUENCES, Strategy
+from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
 from autoopt.strategies.images.resolution import Resolution
@@ -103,6 +104,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Loader",
     "PinnedMemory",
     "Compile",
+    "Mirror",
     "Quantize",
     "STRATEGIES",
     "applies_reason",

@@ -16,6 +16,7 @@ from autoopt.stages.flow import Flow
 from autoopt.stages.parity import Parity
 from autoopt.stages.preparing import PREPARERS, tables
 from autoopt.strategies.base import Stage
+from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.tables.preprocess import Preprocess, fit_preprocess
@@ -81,13 +82,21 @@ def test_a_preprocessing_graph_that_computes_something_else_is_refused(
     assert not list((tmp_path / "store" / "prepare").iterdir())
 
 
-@pytest.mark.parametrize("form", ["none", "static_int8"])
-def test_only_lossless_forms_are_held_to_the_models_own_scores(place: Place, tmp_path: Path, form: str) -> None:
+def form_of(quantize: str, *, mirror: bool = False) -> deploy.Form:
+    return deploy.Form(quantize=Quantize(form=quantize), mirror=Mirror(on=mirror))
+
+
+@pytest.mark.parametrize(("quantize", "mirror"), [("none", False), ("static_int8", False), ("none", True)])
+def test_only_lossless_forms_are_held_to_the_models_own_scores(
+    place: Place, tmp_path: Path, quantize: str, mirror: bool
+) -> None:
+    form = form_of(quantize, mirror=mirror)
     flow = _flow(place, recipe_of("linear"))
     content = (flow.deployed().path / deploy.GRAPH).read_bytes()
     valid = flow.snapshot.part("valid")
     other = np.roll(train.load_valid_scores(flow.trained()), 1, axis=1)
-    if form == "none":
+    if form.lossless:
+        assert (quantize, mirror) == ("none", False)
         with pytest.raises(StageFailure, match="does not compute what the trained model computes") as caught:
             deploy.deploy(content, flow.facts, valid, other, form, tmp_path)
         assert caught.value.reason == "parity"
@@ -97,9 +106,9 @@ def test_only_lossless_forms_are_held_to_the_models_own_scores(place: Place, tmp
 
 def test_rows_that_fell_to_the_other_side_are_told() -> None:
     parity = Parity(rows=500, max_abs_difference=0.25, tolerance=1e-4, rows_beyond=1, label_agreement=1.0, holds=True)
-    assert deploy.parity_notes(replace(parity, rows_beyond=0), "none") == ()
-    assert deploy.parity_notes(parity, "static_int8") == ()
-    (note,) = deploy.parity_notes(parity, "compact")
+    assert deploy.parity_notes(replace(parity, rows_beyond=0), form_of("none")) == ()
+    assert deploy.parity_notes(parity, form_of("static_int8")) == ()
+    (note,) = deploy.parity_notes(parity, form_of("compact"))
     assert "1 of 500 valid rows" in note
 
 
@@ -115,7 +124,5 @@ def test_the_same_graph_is_the_same_bytes(place: Place) -> None:
     graph, artifact = PREPARERS[flow.facts.modality].graph(flow.prepared().path), flow.artifact()
     features = flow.part("train")
     for form in ("none", "compact"):
-        first, second = (
-            deploy.whole_graph(flow.facts, graph, artifact, Quantize(form=form), features) for _ in range(2)
-        )
+        first, second = (deploy.whole_graph(flow.facts, graph, artifact, form_of(form), features) for _ in range(2))
         assert first == second

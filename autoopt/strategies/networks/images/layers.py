@@ -7,6 +7,10 @@ from torch import Tensor, nn
 STEM_KERNELS = {1: 3, 2: 3, 4: 7}
 """Side of the first convolution for its stride: neighbouring windows overlap."""
 
+LARGEST_SCALE = 0.125
+"""Of outputs of the channels' largest values, which are far from zero: without it the last layer takes steps that are
+too large at rates that are right for the others (Page 2018)."""
+
 
 def convolution(
     channels_in: int, channels_out: int, *, kernel: int = 3, stride: int = 1, groups: int = 1, relu: bool = True
@@ -42,5 +46,6 @@ class Head(nn.Module):  # type: ignore[misc]
         self.linear = nn.Linear(channels, outputs)
 
     def forward(self, hidden: Tensor) -> Tensor:
-        pooled = hidden.amax(dim=(2, 3)) if self.largest else hidden.mean(dim=(2, 3))
-        return self.linear(self.dropout(pooled))
+        if self.largest:
+            return self.linear(self.dropout(hidden.amax(dim=(2, 3)))) * LARGEST_SCALE
+        return self.linear(self.dropout(hidden.mean(dim=(2, 3))))
