@@ -14,6 +14,7 @@ from typing import Any, Final
 from autoopt.files import sha256_json
 from autoopt.space.catalogue import Catalogue
 from autoopt.space.recipe import FILLED_IN, Recipe
+from autoopt.strategies import models
 
 PREPARE: Final = "prepare"
 TRAIN: Final = "train"
@@ -63,7 +64,11 @@ def stage_keys(
     """
     # A slot that no strategy declares could mean anything, so it counts from the first stage on.
     unknown = {name: recipe[name] for name in recipe if name not in catalogue.declarations}
-    prepare = _key(catalogue, recipe, PREPARE, {"task": fingerprint, "unknown": unknown})
+    start: dict[str, Any] = {"task": fingerprint, "unknown": unknown}
+    model = models().get(str(recipe.get("model")))
+    if model is not None and model.counts_ngrams:
+        start["counts"] = True  # texts are prepared in two forms, and fields left out would not tell which
+    prepare = _key(catalogue, recipe, PREPARE, start)
     origin = {"parent": prepare, "seed": seed, "device": device}
     if teacher_key:
         origin["teacher"] = teacher_key

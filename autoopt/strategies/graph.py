@@ -20,6 +20,8 @@ from onnx import TensorProto, helper, numpy_helper
 from autoopt.strategies.model import IR_VERSION, ML_OPSET, OPSET
 
 ML_DOMAIN = "ai.onnx.ml"
+RUNTIME_DOMAIN = "com.microsoft"
+"""Operators of onnxruntime's own: for texts there is no other way."""
 _STRING_KINDS = "OUS"
 
 Dims = Sequence[int | str]
@@ -118,6 +120,8 @@ class GraphBuilder:
         opsets = [helper.make_opsetid("", OPSET)]
         if ML_DOMAIN in self._domains:
             opsets.append(helper.make_opsetid(ML_DOMAIN, ML_OPSET))
+        if RUNTIME_DOMAIN in self._domains:
+            opsets.append(helper.make_opsetid(RUNTIME_DOMAIN, 1))
         model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="autoopt")
         onnx.checker.check_model(model, full_check=True)
         return model

@@ -44,6 +44,10 @@ class Prepared(ABC):
     def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
         """The chosen rows as inputs of the model's own graph (not of the whole pipeline's)."""
 
+    def first(self, rows: int) -> Self:
+        """The first rows alone where they can be had apart, else all: a sample to measure speed on."""
+        return self
+
 
 @dataclass(frozen=True, kw_only=True)
 class Features(Prepared):

@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import Stage, Strategy, choice, whole
 from autoopt.strategies.model import Artifact, Prepared
+from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.values import FailureReason
 
@@ -27,6 +28,7 @@ KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "exported": ("none", "dynamic_int8", "static_int8"),
     "trees": ("none", "compact"),
     "linear": ("none",),
+    "wide_linear": ("none", "weights_int8"),
 }
 """For each kind of artifact, the values of `quantize` that do something with it."""
 
@@ -37,6 +39,7 @@ def twin_choice(artifact_kind: str) -> tuple[str, ...]:
         "network": ("static_int8", "dynamic_int8"),
         "exported": ("static_int8", "dynamic_int8"),
         "trees": ("compact",),
+        "wide_linear": ("weights_int8",),
     }.get(artifact_kind, ())
 
 
@@ -46,6 +49,7 @@ class Quantize(Strategy):
     """Compression of the deployed graph after training.
 
     * none: float32.
+    * weights_int8 (linear models of texts): int8 coefficients, as fast as float: the runtime unpacks them once.
     * compact (trees): the same trees in the smallest encoding that gives the same predictions.
     * dynamic_int8 (networks): int8 weights; the range of each product's input is taken anew from each batch.
     * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows.
@@ -62,7 +66,9 @@ class Quantize(Strategy):
     stage: ClassVar[Stage] = "deploy"
     field_when: ClassVar = {"calibration_rows": {"quantize": ("static_int8",)}}
 
-    form: str = choice("none", "compact", "dynamic_int8", "static_int8", main=True, help="compression after training")
+    form: str = choice(
+        "none", "compact", "weights_int8", "dynamic_int8", "static_int8", main=True, help="compression after training"
+    )
     calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
 
     def apply(self, artifact: Artifact, calibration: Prepared | None) -> onnx.ModelProto:
@@ -78,6 +84,8 @@ class Quantize(Strategy):
             return artifact.graph()
         if self.form == "compact" and isinstance(artifact, TreesArtifact):
             return artifact.compact_graph()
+        if self.form == "weights_int8" and isinstance(artifact, WideLinearArtifact):
+            return artifact.int8_graph()
         if self.form == "dynamic_int8":
             return dynamic_int8(artifact.graph())
         if calibration is None or calibration.rows == 0:

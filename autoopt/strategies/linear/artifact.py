@@ -67,13 +67,18 @@ class LinearArtifact(Artifact):
             graph.constant(intercept, np.float32, name="intercept"),
         )
         value = graph.add("Gemm", value, *weights)
-        if self.link in ("sigmoid", "sigmoid_normalized"):
-            value = graph.add("Sigmoid", value)
-        if self.link == "sigmoid_normalized":
-            value = graph.add("Add", value, graph.constant(_LEAST, np.float32, name="least"))
-            axis = graph.constant([1], np.int64, name="class_axis")
-            value = graph.add("Div", value, graph.add("ReduceSum", value, axis, keepdims=1))
-        if self.link == "softmax":
-            value = graph.add("Softmax", value, axis=-1)
-        graph.output(SCORES, value, np.float32, ("rows", self.columns))
+        graph.output(SCORES, emit_link(graph, value, self.link), np.float32, ("rows", self.columns))
         return graph.build()
+
+
+def emit_link(graph: GraphBuilder, value: str, link: Link) -> str:
+    """Scores of outputs, float32 (rows, columns) both; for 'sigmoid' the two columns are (-margin, margin)."""
+    if link in ("sigmoid", "sigmoid_normalized"):
+        value = graph.add("Sigmoid", value)
+    if link == "sigmoid_normalized":
+        value = graph.add("Add", value, graph.constant(_LEAST, np.float32, name="least"))
+        axis = graph.constant([1], np.int64, name="class_axis")
+        value = graph.add("Div", value, graph.add("ReduceSum", value, axis, keepdims=1))
+    if link == "softmax":
+        value = graph.add("Softmax", value, axis=-1)
+    return value

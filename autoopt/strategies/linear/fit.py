@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.model import TableData
+from autoopt.strategies.model import TrainingData
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
 
@@ -70,7 +70,7 @@ class TargetScale:
         return np.asarray(values * self.unit + self.mean)
 
 
-def present_classes(data: TableData, model: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def present_classes(data: TrainingData[Any], model: str) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """(classes in train, train target numbered without gaps). Raises StageFailure when there is one class only."""
     present, target = np.unique(np.asarray(data.train_target, dtype=np.int64), return_inverse=True)
     if len(present) < 2:
@@ -85,7 +85,7 @@ def spread(values: Floats, present: NDArray[np.int64], columns: int, fill: float
     return wide
 
 
-def is_regression(data: TableData) -> bool:
+def is_regression(data: TrainingData[Any]) -> bool:
     return data.facts.kind is Kind.REGRESSION
 
 

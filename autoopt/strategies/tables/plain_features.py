@@ -1,10 +1,12 @@
 """What models of plain numbers ask of their data, checked before anything is trained."""
 
+from typing import Any
+
 import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.model import StepReport, TableData
+from autoopt.strategies.model import StepReport, TableData, TrainingData
 from autoopt.task.scoring import score
 from autoopt.values import FailureReason
 
@@ -29,7 +31,7 @@ def check_plain(data: TableData, model: str, *, missing: bool) -> None:
             )
 
 
-def report_quality(report: StepReport, step: int, data: TableData, scores: NDArray[np.float64]) -> None:
+def report_quality(report: StepReport, step: int, data: TrainingData[Any], scores: NDArray[np.float64]) -> None:
     """Report the task's metric on valid, left out where it is undefined (ROC AUC of one class)."""
     quality = score(data.facts.metric, data.facts, data.valid_target, scores)
     report(step, {"valid": quality} if np.isfinite(quality) else {})

@@ -1,0 +1,53 @@
+"""What of a text counts, before it is cut into tokens."""
+
+from dataclasses import dataclass
+from typing import ClassVar, Literal, final
+
+from autoopt.strategies.base import Stage, Strategy, choice
+from autoopt.task.facts import TaskFacts
+from autoopt.values import Slot
+
+Unit = Literal["words", "characters"]
+"""What a token is."""
+MARKUP = r"</?[A-Za-z!][^<>]*>|&(?:[A-Za-z]{1,10}|#[0-9]{1,7});"
+"""HTML tags, comments and entities. What stands between < and > holds neither, so that no text takes quadratic time."""
+KEPT = {"words_and_digits": r"\p{L}\p{M}\p{N}", "words": r"\p{L}\p{M}", "all": r"\S"}
+"""For each filter, the characters that tokens are made of, as RE2 writes them inside a class."""
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class TextClean(Strategy):
+    """Which characters of a text count, and how.
+
+    What: `words_and_digits` keeps letters and digits of any script, `words` letters alone; all else parts tokens.
+    `all` keeps every character, and tokens of words end at spaces ("good!" is not "good"). `html` takes out tags and
+    entities first. `case: lower` makes one token of "The" and "the".
+    Helps: fewer tokens that mean the same; `keep` and `all` where capitals or punctuation tell something (spam, code,
+    moods). Units: none.
+    Reference: Manning, Raghavan, Schütze 2008, Introduction to Information Retrieval, ch. 2.2.
+    """
+
+    name: ClassVar[str] = "text_clean"
+    stage: ClassVar[Stage] = "prepare"
+
+    characters: str = choice("words_and_digits", "words", "all", main=True, help="characters that tokens are made of")
+    html: bool = choice(True, False, help="whether tags and entities of HTML are taken out")
+    case: str = choice("lower", "keep", help="letters as they are, or all lower case")
+
+    @classmethod
+    def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
+        return None if task.text_columns else "the task has no free text that is learned from"
+
+    @property
+    def word_separators(self) -> tuple[str, ...]:
+        """What stands between words: regular expressions of RE2, each in its turn."""
+        rest = f"[^{KEPT[self.characters]}]+"
+        return (MARKUP, rest) if self.html else (rest,)
+
+    @property
+    def character_pattern(self) -> str:
+        """What is one token where characters are: a kept one, or a whole run of others."""
+        kept = KEPT[self.characters]
+        one = f"[{kept}]|[^{kept}]+"
+        return f"{MARKUP}|{one}" if self.html else one
