@@ -29,6 +29,7 @@ from autoopt.orchestrator import (
     study_payload,
 )
 from autoopt.planners import Planner
+from autoopt.report.wording import tensor_words
 from autoopt.tracking import TrackingOutbox
 from autoopt.values import StudyState
 
@@ -173,12 +174,14 @@ def _params(context: StudyContext) -> dict[str, object]:
     facts = context.facts
     return {
         "data": facts.name,
+        "modality": facts.modality.value,
         "fingerprint": facts.fingerprint,
         "target": facts.target,
         "kind": facts.kind.value,
         "metric": facts.metric,
         "rows": sum(facts.rows.values()),
-        "columns": len([c for c in facts.columns if c.used]),
+        **({"columns": len([c for c in facts.columns if c.used])} if facts.columns else {}),
+        **({"inputs": "; ".join(map(tensor_words, facts.tensors))} if facts.tensors else {}),
         "limits": ", ".join(map(str, context.limits)) or "none",
         "objectives": ", ".join(o.measure for o in context.objectives),
         "seed": context.seed,

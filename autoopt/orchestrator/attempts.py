@@ -13,7 +13,8 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EvaluateResult
 from autoopt.values import QUALITY, FailureReason, Slot, TrialState
 
-MAX_STEPS_KEPT: Final = 400
+MAX_POINTS_KEPT: Final = 2000
+"""Of the curves of one training, all together: five curves of 400 epochs."""
 VALID: Final = "valid"
 """What a training calls its quality on valid at a step."""
 PLANNED_STEPS: Final = "planned_steps"
@@ -44,8 +45,9 @@ class Running:
             return
         named = {QUALITY if name == VALID else name: value for name, value in event.values.items()}
         self.known.update({name: value for name, value in named.items() if name in (QUALITY, PLANNED_STEPS)})
-        if len(self.steps) < MAX_STEPS_KEPT:
-            self.steps.extend((event.step, name, value) for name, value in event.values.items())
+        if len(self.steps) < MAX_POINTS_KEPT:
+            curves = {name: value for name, value in event.values.items() if name != PLANNED_STEPS}
+            self.steps.extend((event.step, name, value) for name, value in curves.items())
 
 
 @dataclass(frozen=True, kw_only=True)
