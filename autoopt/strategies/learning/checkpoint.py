@@ -17,8 +17,8 @@ from autoopt.strategies.learning.training import Captured, Training
 
 MANIFEST: Final = "checkpoint.json"
 FORMAT: Final = 1
-SHARE_OF_TIME: Final = 0.05
-"""Of a training's time, at most, goes into its checkpoints."""
+EXPENSIVE_S: Final = 0.5
+"""A checkpoint that takes longer is made less often, by as much: of ten seconds this is a twentieth."""
 _UNFIT = (OSError, ValueError, KeyError, TypeError, IndexError, AttributeError, RuntimeError, SafetensorError)
 
 
@@ -54,8 +54,8 @@ class Checkpoints:
         if self._folder is None or began < self._next:
             return
         self.keep(seconds)
-        cost = time.monotonic() - began
-        self._next = time.monotonic() + max(self._training.plan.checkpoint_every_s, cost / SHARE_OF_TIME)
+        ended = time.monotonic()
+        self._next = ended + self._training.plan.checkpoint_every_s * max(1.0, (ended - began) / EXPENSIVE_S)
 
     def keep(self, seconds: float) -> None:
         """Write it now; a disk that is full costs the checkpoint and not the training."""

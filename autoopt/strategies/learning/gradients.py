@@ -62,13 +62,15 @@ def _without_statistics(block: "nn.Module") -> "Iterator[None]":
     from torch.nn.modules.batchnorm import _BatchNorm
 
     found = [m for m in block.modules() if isinstance(m, _BatchNorm) and m.track_running_stats]
+    before = [(m.momentum, m.num_batches_tracked.clone()) for m in found]
     for module in found:
-        module.track_running_stats = False
+        module.momentum = 0.0
     try:
         yield
     finally:
-        for module in found:
-            module.track_running_stats = True
+        for module, (momentum, batches) in zip(found, before, strict=True):
+            module.momentum = momentum
+            module.num_batches_tracked.copy_(batches)
 
 
 @final
