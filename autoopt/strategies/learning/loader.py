@@ -1,8 +1,10 @@
 """Who reads the rows of the next training steps."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
+from autoopt.space.domains import Value
 from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, whole
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
@@ -12,6 +14,9 @@ if TYPE_CHECKING:  # the catalogue is read by processes that never train: they d
 
     from autoopt.strategies.learning.rows import Rows
     from autoopt.strategies.learning.source import Source
+
+TRIED_WORKERS = (0, 1, 2, 4, 8)
+"""By a probe, up to the slot's share of the cores."""
 
 
 @final
@@ -36,7 +41,13 @@ class Loader(Strategy):
 
     @classmethod
     def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
+        if task.module_facts is not None and task.module_facts.held:
+            return "the items are the same each time, and are held as arrays"
         return "tables are held in memory" if task.modality is Modality.TABULAR else None
+
+    @classmethod
+    def candidates(cls, task: TaskFacts, slot: Slot) -> Mapping[str, tuple[Value, ...]]:
+        return {"loader.workers": tuple(n for n in TRIED_WORKERS if n <= slot.threads)}
 
     def source(
         self, rows: "Rows", target: "torch.Tensor | None", device: "torch.device", *, classifies: bool, pinned: bool

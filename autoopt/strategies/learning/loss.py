@@ -67,7 +67,7 @@ class Loss(Strategy):
     @classmethod
     def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
         own = task.module_facts
-        return f"the module's own loss is used: {own.loss}" if own and own.loss not in OF_LOGITS else None
+        return "the task brings its own" if own and own.loss not in OF_LOGITS else None
 
     @classmethod
     def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:

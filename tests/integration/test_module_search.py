@@ -1,0 +1,174 @@
+"""Modules of one's own through whole searches: real shapes, the documented example, and modules that fail."""
+
+import json
+import re
+from pathlib import Path
+
+import numpy as np
+import pytest
+from support_cli import ROOT, Ran, run_here, run_process
+from support_module import HEAD, returning, write_task
+
+from autoopt.bundle import load_bundle
+
+pytestmark = pytest.mark.slow
+
+FEW = ("--slots", "1", "--set", "module.epochs=5")
+DIGITS = """
+from sklearn.datasets import load_digits
+
+digits = load_digits()
+x = torch.tensor(digits.images, dtype=torch.float32)[:900, None] / 16
+y = torch.tensor(digits.target)[:900]
+rows = [slice(0, 600), slice(600, 750), slice(750, None)]
+
+
+def cnn(width=8):
+    return nn.Sequential(
+        nn.Conv2d(1, width, 3, padding=1), nn.BatchNorm2d(width), nn.ReLU(), nn.MaxPool2d(2),
+        nn.Conv2d(width, 2 * width, 3, padding=1), nn.ReLU(), nn.AdaptiveAvgPool2d(1), nn.Flatten(),
+        nn.Linear(2 * width, 10),
+    )
+
+data = dict(zip(("train", "valid", "test"), (TensorDataset(x[r], y[r]) for r in rows)))
+"""
+CNN = returning("build=cnn, **data, choices={'width': [8, 16]}, metric='accuracy'", DIGITS)
+TRANSFORMER = returning(
+    "build=Small, **{p: (lambda s=s: Tokens(s)) for s, p in enumerate(('train', 'valid', 'test'))}, "
+    "metric=hits, classes=['less', 'more']",
+    """
+class Tokens(Dataset):
+    def __init__(self, seed):
+        g = torch.Generator().manual_seed(seed)
+        self.ids = torch.randint(1, 30, (300, 12), generator=g)
+        self.mask = torch.ones(300, 12, dtype=torch.bool)
+        self.y = ((self.ids < 15).sum(1) > 6).long()
+
+    def __len__(self):
+        return len(self.y)
+
+    def __getitem__(self, i):
+        return (self.ids[i], self.mask[i]), self.y[i]
+
+
+class Small(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.embed = nn.Embedding(30, 16)
+        layer = nn.TransformerEncoderLayer(16, 2, 32, batch_first=True, norm_first=True)
+        self.layers = nn.TransformerEncoder(layer, 1, enable_nested_tensor=False)
+        self.out = nn.Linear(16, 2)
+
+    def forward(self, ids, mask):
+        shown = mask.unsqueeze(-1).float()
+        return self.out((self.layers(self.embed(ids)) * shown).sum(1) / shown.sum(1))
+
+
+def hits(scores, target):
+    return (scores.argmax(1) == target).mean()
+""",
+)
+MLP = returning(
+    "build=mlp, train=Noisy(x, v), valid=cut(v)['valid'], test=cut(v)['test'], loss=squares",
+    """
+class Noisy(TensorDataset):
+    def __getitem__(self, i):
+        a, b = super().__getitem__(i)
+        return a + 0.01 * torch.randn(4), float(b)
+
+
+def mlp():
+    return nn.Sequential(build(32, 1), nn.Flatten(0))
+
+
+def squares(outputs, target):
+    assert outputs.shape == target.shape and target.dtype == torch.float32
+    return ((outputs - target) ** 2).mean()
+""",
+)
+
+
+def search(folder: Path, body: str, *words: str, trials: int = 2) -> Ran:
+    reference = write_task(folder, body)
+    given = ("--trials", str(trials), "--home", str(folder / "home"), "--study", "own", "--json")
+    return run_process("search", reference, *given, *FEW, *words, folder=folder)
+
+
+@pytest.mark.parametrize("body,metric", [(CNN, "accuracy"), (TRANSFORMER, "hits"), (MLP, "rmse")])
+def test_a_real_shape_is_searched_and_exported(body: str, metric: str, tmp_path: Path) -> None:
+    ran = search(tmp_path, body)
+    assert ran.code == 0, ran.err
+    found = ran.last_json
+    assert found["metric"] == metric
+    assert found["trials"]["complete"] == 2
+    assert found["best"]["recipe"]["model"] == "module"
+    assert (tmp_path / "home" / "bundles" / "own" / "manifest.json").is_file()
+
+
+def test_the_documented_example_runs_and_its_bundle_predicts(tmp_path: Path) -> None:
+    text = (ROOT / "docs" / "module.md").read_text()
+    example = re.findall(r"```python\n(.*?)```", text, flags=re.DOTALL)[0]
+    assert len(example.splitlines()) < 40
+    (tmp_path / "task.py").write_text(example)
+    words = ("--set", "build.width=32", "--home", str(tmp_path / "home"), "--study", "own", "--json")
+    ran = run_process("search", "task.py:task", "--trials", "2", *FEW, *words, folder=tmp_path)
+    assert ran.code == 0, ran.err
+    assert ran.last_json["best"]["recipe"]["build.width"] == 32
+    bundle = load_bundle(tmp_path / "home" / "bundles" / "own")
+    labels = bundle.predict({"input": np.zeros((3, 1, 8, 8), dtype=np.float32)})
+    assert labels.shape == (3,)
+
+
+LATER = "class Late(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.inner = build()\n"
+RAISES = LATER + "    def forward(self, a):\n        assert not self.training, 'no way'\n        return self.inner(a)\n"
+NAN = LATER + "    def forward(self, a):\n        return self.inner(a) * (float('nan') if self.training else 1)\n"
+LEAK = """
+import resource
+
+class Late(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner, self.kept = build(), []
+    def forward(self, a):
+        if self.training:
+            resource.setrlimit(resource.RLIMIT_DATA, (6 << 30, 6 << 30))
+            while True:
+                self.kept.append(torch.ones(1 << 27))
+        return self.inner(a)
+"""
+
+
+@pytest.mark.parametrize(
+    "before,reason",
+    [(RAISES, r"task\.py, line \d+: AssertionError: no way"), (NAN, "loss became nan"), (LEAK, "memory")],
+)
+def test_a_module_that_fails_is_a_failed_trial_and_the_search_goes_on(before: str, reason: str, tmp_path: Path) -> None:
+    chooses = returning("build=either, **cut(), choices={'late': [True, False]}, metric='accuracy'", before)
+    either = "\n\ndef either(late=False):\n    return Late() if late else build()\n"
+    reference = write_task(tmp_path, chooses + either)
+    home = ("--home", str(tmp_path / "home"))
+    words = ("--trials", "1", *FEW, *home)
+    assert run_here("search", reference, "--study", "bad", "--set", "build.late=true", *words).code == 3
+    shown = run_here("show", "bad", *home)
+    assert re.search(reason, re.sub(r"\s+", " ", shown.out)), shown.out
+    assert "Traceback" not in shown.out
+    assert run_here("search", reference, "--study", "good", "--set", "build.late=false", *words).code == 0
+
+
+def test_a_file_that_changes_in_the_middle_is_told(tmp_path: Path) -> None:
+    body = returning("build=build, **cut(), metric='accuracy'")
+    assert search(tmp_path, body, trials=1).code == 0
+    write_task(tmp_path, body + "# changed\n")
+    home = ("--home", str(tmp_path / "home"))
+    run_here("resume", "own", "--trials", "2", *home)
+    trials = json.dumps(run_here("show", "own", *home).out)
+    assert "is not what it was" in trials
+
+
+def test_a_broken_file_starts_nothing(tmp_path: Path) -> None:
+    reference = write_task(tmp_path, "1 / 0\n", head=HEAD)
+    ran = run_here("search", reference, "--set", "build.width=3", "--home", str(tmp_path / "home"))
+    assert ran.code == 2
+    assert "ZeroDivisionError" in ran.err
+    assert "build.width" not in ran.err
+    assert not (tmp_path / "home").exists()
