@@ -16,12 +16,14 @@ from autoopt.bundle.verify import read_manifest
 from autoopt.errors import BundleError, OptionError
 from autoopt.files.atomic import sync_file, sync_folder
 from autoopt.space.recipe import Recipe
+from autoopt.stages.augmented import AUGMENTED
 from autoopt.stages.rows import front_of
 from autoopt.task.facts import Modality, Role, TaskFacts
 
 OTHER_FILES = (
     "recipe.yaml",
     *SCRIPT_FILES,
+    AUGMENTED,
     "report.html",
     "MLmodel",
     ENVIRONMENT,
@@ -139,6 +141,6 @@ def _fill(building: Path, contents: BundleContents) -> None:
     if verified.weights:
         weights.mkdir()
     for name, source in verified.weights.items():
-        shutil.copyfile(source, weights / Path(name).name)
+        shutil.copyfile(source, (building if name == AUGMENTED else weights) / Path(name).name)
     (building / "report.html").write_text(contents.report_html, encoding="utf-8")
     write_mlmodel(building, contents)

@@ -152,7 +152,7 @@ class VerifyResult:
     float_artifact: VerifiedArtifact
     twin: VerifiedArtifact | None
     twin_reason: str  # why there is no twin, or what is wrong with it; '' when it is as promised
-    weights: Mapping[str, str] = field(default_factory=dict)  # name in weights/ → absolute path in the store
+    weights: Mapping[str, str] = field(default_factory=dict)  # name in the bundle → absolute path in the store
     sample: Mapping[str, Any] = field(
         default_factory=dict
     )  # {"columns": {name: [values]}, "float": [[...]], "quantized": [[...]]}

@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_json
+from autoopt.stages.augmented import save_augmented
 from autoopt.stages.parity import require_finite
 from autoopt.strategies import artifacts
 from autoopt.strategies.model import Artifact, Model, Trained, TrainingContext, TrainingData
@@ -86,6 +87,7 @@ def _keep(
         last_step=steps[0] if steps else None,
     )
     write_json(folder / INFO, asdict(info))
+    save_augmented(data, context.recipe, context.seed, folder)
 
 
 def load_info(entry: StoreEntry) -> TrainedInfo:
@@ -101,7 +103,7 @@ def load_valid_scores(entry: StoreEntry) -> NDArray[np.float64]:
 
 
 def weights(entry: StoreEntry) -> Mapping[str, str]:
-    """Files that retraining needs: name → absolute path. A graph of the network is in the deployed file already."""
+    """Files that retraining needs, and AUGMENTED: name → absolute path. A network's graph is in the deployed file."""
     names = [name for name in sorted(entry.sha256) if name != VALID_SCORES and not name.endswith(".onnx")]
     return {name: str((entry.path / name).absolute()) for name in names}
 

@@ -19,6 +19,8 @@ from numpy.typing import NDArray
 from autoopt.errors import AutooptError
 
 UID_TAG: Final = "autoopt.uid"
+AUGMENTED: Final = "augmented.png"
+"""Of a bundle for images: some of them, and what augmentation made of them."""
 PARITY_TAG: Final = "autoopt.reload_parity"
 PARITY_TOLERANCE: Final = 1e-6
 
@@ -42,6 +44,9 @@ class ModelDelivery:
         Returns 'ok' or how the reloaded model differs.
         """
         name = payload["registered_name"]
+        picture = Path(payload["bundle"]) / AUGMENTED
+        if picture.is_file():
+            self._client.log_artifact(self._run_id, str(picture))
         version = self._version(payload) or self._register(payload, metrics)
         parity = self._reload_parity(f"models:/{name}/{version}", Path(payload["bundle"]))
         self._client.set_model_version_tag(name, version, PARITY_TAG, parity)
