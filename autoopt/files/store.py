@@ -8,6 +8,7 @@ import json
 import os
 import re
 import shutil
+import tempfile
 import time
 from collections.abc import Iterator, Set
 from dataclasses import dataclass
@@ -18,6 +19,9 @@ from autoopt.files.hashing import sha256_file
 
 MANIFEST = "entry.json"
 WORKING = "working"
+WORKING_CAP_BYTES = 2 << 30
+WORKING_IDLE_S = 14 * 86_400.0
+"""What never came to its end: what a killed making left is kept for that long, and no more than that much of it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -80,6 +84,16 @@ class Store:
         """The entry was made: what led to it may go."""
         self._drop(self.path(WORKING, key))
 
+    @contextlib.contextmanager
+    def scratch(self) -> Iterator["Store"]:
+        """A store on the same disk that goes when the block ends; `collect` takes what a killed process left of it."""
+        (self.root / WORKING).mkdir(parents=True, exist_ok=True)
+        folder = Path(tempfile.mkdtemp(prefix=".scratch.", suffix=".tmp", dir=self.root / WORKING))
+        try:
+            yield Store(folder)
+        finally:
+            self._drop(folder)
+
     def entries(self) -> Iterator[tuple[str, str, int, float]]:
         """(stage, key, bytes, time of last use) of every entry."""
         for manifest in self.root.glob(f"*/*/{MANIFEST}"):
@@ -91,7 +105,8 @@ class Store:
     def collect(self, *, cap_bytes: int, keep: Set[tuple[str, str]], idle_s: float = 60.0) -> int:
         """Remove least recently used entries until the store fits `cap_bytes`; returns bytes freed.
 
-        Entries in `keep` and those used within `idle_s` stay. Abandoned temporary folders older than an hour go too.
+        Entries in `keep` and those used within `idle_s` stay. Abandoned temporary folders older than an hour go too,
+        and of the working folders those that are old or, together, too large.
         """
         now = time.time()
         for temporary in self.root.glob("*/.*.tmp"):
@@ -105,6 +120,21 @@ class Store:
                 break
             if (stage, key) not in keep and now - used >= idle_s:
                 self.remove(stage, key)
+                freed += size
+        return freed + self._collect_working(min(WORKING_CAP_BYTES, cap_bytes), now, idle_s)
+
+    def _collect_working(self, cap_bytes: int, now: float, idle_s: float) -> int:
+        """Remove working folders, the longest untouched first, until they fit; all that are too old. Bytes freed."""
+        found = []
+        for folder in self.root.glob(f"{WORKING}/*"):
+            with contextlib.suppress(OSError):
+                stats = [path.stat() for path in (folder, *folder.iterdir())]
+                found.append((max(s.st_mtime for s in stats), sum(s.st_size for s in stats[1:]), folder))
+        left = sum(size for _, size, _ in found)
+        freed = 0
+        for used, size, folder in sorted(found):
+            if now - used > WORKING_IDLE_S or (left - freed > cap_bytes and now - used >= idle_s):
+                self._drop(folder)
                 freed += size
         return freed
 

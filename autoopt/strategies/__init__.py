@@ -204,4 +204,5 @@ def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None],
 
 def twin_values(recipe: Recipe) -> tuple[str, ...]:
     """Values of `quantize` that make the quantized twin of this recipe's model, best first; none for linear models."""
-    return twin_choice(models()[str(recipe[MODEL])].artifact_kind)
+    model = models()[str(recipe[MODEL])]
+    return twin_choice(model.artifact_kind, convolves=model.convolves)

@@ -142,6 +142,8 @@ class Model(Strategy):
     """What it learns from."""
     learns_in_steps: ClassVar[bool] = False
     """Whether it is a network, trained by the one loop: what NETWORKS stands for."""
+    convolves: ClassVar[bool] = False
+    """Whether most of it is convolutions: how it can be quantized hangs on that."""
     counts_ngrams: ClassVar[bool] = False
     """Of a model of texts: whether it reads n-gram counts (`prepared.Counts`), and not tokens (`prepared.Tokens`)."""
     artifact_kind: ClassVar[str]

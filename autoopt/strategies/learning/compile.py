@@ -3,7 +3,7 @@
 import importlib.util
 import os
 import shutil
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -47,6 +47,7 @@ class Compile(Strategy):
     name: ClassVar[str] = "compile"
     stage: ClassVar[Stage] = "train"
     when: ClassVar = {"model": NETWORKS}
+    speed_only: ClassVar[bool] = True
 
     mode: str = choice("none", "default", "max_autotune", main=True, help="whether training steps are compiled")
 
@@ -54,13 +55,20 @@ class Compile(Strategy):
     def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
         return None if value == "none" else missing(slot.device)
 
+    @classmethod
+    def candidates(cls, task: TaskFacts, slot: Slot) -> Mapping[str, tuple[Value, ...]]:
+        """Without max_autotune: looking for its kernels takes longer than a probe may."""
+        found = super().candidates(task, slot)
+        return {name: tuple(value for value in values if value != "max_autotune") for name, values in found.items()}
+
     def forward(self, network: "nn.Module") -> Callable[..., Any]:
         """What training calls in the network's place: it shares its weights. Compiled at its first call."""
         import torch
 
+        found: Callable[..., Any] = network
         if self.mode == "none":
-            return network
+            return found
         # In this process: a pool of compiling workers would outlive a killed one, and take more than the slot's share.
         torch._inductor.config.compile_threads = 1
-        compiled: Callable[..., Any] = torch.compile(network, mode=_MODES[self.mode])
-        return compiled
+        found = torch.compile(network, mode=_MODES[self.mode])
+        return found

@@ -101,12 +101,19 @@ class LoaderSource(Source):
 
 @contextlib.contextmanager
 def loading(source: Source) -> Iterator[Source]:
-    """Close the source in the end. A loader worker that died or hangs becomes a StageFailure.
+    """Close the source in the end. A loader worker that died or hangs becomes a StageFailure."""
+    with contextlib.closing(source), failures_told():
+        yield source
+
+
+@contextlib.contextmanager
+def failures_told() -> Iterator[None]:
+    """A loader worker that died or hangs becomes a StageFailure.
 
     torch tells of a dead worker by an exception out of a signal handler, so it can come at any line of the training.
     """
     try:
-        yield source
+        yield
     except RuntimeError as error:
         text = str(error)
         if not text.startswith("DataLoader"):
@@ -115,8 +122,6 @@ def loading(source: Source) -> Iterator[Source]:
             message = f"a loader worker gave no batch within its time ({text}): does reading a row wait for something?"
             raise StageFailure(FailureReason.HUNG, message) from error
         raise StageFailure(FailureReason.CRASHED, f"a loader worker died: {text}") from error
-    finally:
-        source.close()
 
 
 @final

@@ -29,6 +29,7 @@ class MemoryFormat(Strategy):
     name: ClassVar[str] = "memory_format"
     stage: ClassVar[Stage] = "train"
     when: ClassVar = {"model": NETWORKS}
+    speed_only: ClassVar[bool] = True
 
     order: str = choice("contiguous", "channels_last", main=True, help="layout of images and convolutions in training")
 
