@@ -70,7 +70,7 @@ class Items(Dataset):
 """
 OWN_ITEMS = "build=build, train=Items(give), valid=Items(give)"
 BROKEN = {
-    "raises on import": ("1 / 0\n" + SOUND, r"task\.py, line 24: ZeroDivisionError"),
+    "raises on import": ("1 / 0\n" + SOUND, r"task\.py, line 22: ZeroDivisionError"),
     "is no python": ("def (\n", r"SyntaxError"),
     "ends the program": ("raise SystemExit(3)\n" + SOUND, r"SystemExit"),
     "has no such function": ("def tusk():\n    pass\n", r"no function 'task'.*tusk"),
@@ -118,7 +118,10 @@ BROKEN = {
         r"train is empty",
     ),
     "an iterable train": (
-        returning("build=build, train=It(), valid=cut()['valid']", "class It(IterableDataset):\n    pass"),
+        returning(
+            "build=build, train=It(), valid=cut()['valid']",
+            "class It(IterableDataset):\n    def __iter__(self):\n        return iter(())",
+        ),
         r"train is an IterableDataset",
     ),
     "a number for a dataset": (returning("build=build, train=3, valid=cut()['valid']"), r"train is a int.*no length"),
@@ -238,7 +241,11 @@ def parts():
 
 # ---- own metrics --------------------------------------------------------------------------
 
-SHARE = "def hits(scores, target):\n    assert scores.shape == (len(target), 2)\n    return (scores.argmax(1) == target).mean()"
+SHARE = """
+def hits(scores, target):
+    assert scores.shape == (len(target), 2)
+    return (scores.argmax(1) == target).mean()
+"""
 
 
 def test_a_metric_of_ones_own_scores_as_it_says(tmp_path: Path) -> None:
