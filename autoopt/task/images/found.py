@@ -36,7 +36,7 @@ class Found:
     name: str
     files: tuple[ImageFile, ...]
     folders: frozenset[tuple[str, ...]]  # every folder, also without images
-    others: tuple[str, ...] = ()  # files that are no images by their ending
+    others: tuple[str, ...] = ()  # files that are no images by their name
     warnings: tuple[str, ...] = ()
 
     def other_warnings(self) -> list[str]:
@@ -44,7 +44,7 @@ class Found:
         if not self.others:
             return []
         are = "is no image" if len(self.others) == 1 else "are no images"
-        return [f"{count(len(self.others), 'file')} {are} by the ending and left out: {listed(self.others)}."]
+        return [f"{count(len(self.others), 'file')} {are} by the name and left out: {listed(self.others)}."]
 
 
 def has_picture_ending(name: str) -> bool:
@@ -54,7 +54,7 @@ def has_picture_ending(name: str) -> bool:
 
 def is_hidden(parts: Iterable[str]) -> bool:
     """Whether a path is none of the user's: what systems leave behind (.DS_Store, __MACOSX/._cat.jpg)."""
-    return any(part.startswith(".") or part == "__MACOSX" for part in parts)
+    return any((part.startswith(".") and part != "..") or part == "__MACOSX" for part in parts)
 
 
 def in_order(files: Iterable[ImageFile]) -> tuple[ImageFile, ...]:
