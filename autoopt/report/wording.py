@@ -11,6 +11,8 @@ from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_byt
 
 NONE = "–"
 MOST_FIELDS = 3
+PREPARED = ("encode", "scale", "reduce", "ngrams", "tokens", "resolution")
+TRAINED = ("optimizer", "precision", "augment", "prune", "distill")
 
 
 def number(value: float) -> str:
@@ -62,11 +64,11 @@ def tensor_words(tensor: TensorFacts) -> str:
 def choices_that_matter(recipe: Mapping[str, Any]) -> str:
     """A recipe in one cell: what is deployed, the first fields of the model's card, how the data are prepared."""
     parsed = Recipe(recipe)
-    prepared = [f"{k} {parsed[k]}" for k in ("encode", "scale", "reduce") if parsed.get(k, "none") != "none"]
+    prepared = [f"{k} {parsed[k]}" for k in PREPARED if parsed.get(k, "none") != "none"]
     prefix = f"{parsed.get('model', '')}."
     fields = [name for name in catalogue().declarations if name.startswith(prefix) and name in parsed]
     own = [f"{name.removeprefix(prefix)} {_short(parsed[name])}" for name in fields[:MOST_FIELDS]]
-    trained = [f"{k} {parsed[k]}" for k in ("optimizer", "precision") if k in parsed]
+    trained = [f"{k} {parsed[k]}" for k in TRAINED if parsed.get(k, "none") != "none"]
     deployed = [str(parsed["quantize"])] if parsed.get("quantize", "none") != "none" else []
     return ", ".join([*deployed, *own, *trained, *prepared])
 
