@@ -8,6 +8,7 @@ from numpy.typing import NDArray
 
 from autoopt.runtime.front import FrontInput, front_json, graph_input_name
 from autoopt.strategies.tables.preprocess import graph_feed
+from autoopt.strategies.text.tokenizer import text_batches
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
 from autoopt.task.snapshot import Part
 
@@ -52,9 +53,10 @@ def feeds_of(facts: TaskFacts, part: Part, *, batch: int, most: int) -> list[Fee
 
 
 def batches(facts: TaskFacts, part: Part, batch: int) -> Iterator[Feed]:
-    """The whole part in its order, `batch` rows at a time."""
-    for start in range(0, part.rows, batch):
-        yield feed_of(facts, part.take(slice(start, start + batch)))
+    """The whole part in its order, `batch` rows at a time; fewer where texts are long."""
+    every = (slice(start, start + batch) for start in range(0, part.rows, batch))
+    for rows in text_batches(part.texts, batch) if facts.text_columns else every:
+        yield feed_of(facts, part.take(rows))
 
 
 def _feed(facts: TaskFacts, part: Part, index: NDArray[np.int64]) -> Feed:

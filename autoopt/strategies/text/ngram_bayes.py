@@ -26,7 +26,8 @@ class NGramBayes(Model):
 
     When it helps: short texts, moods, few rows; often a little better than `ngram_linear` there. Classes only. Cost:
     one fit for each class; the file is as large as `ngram_linear`'s. Missing texts are rows of zeros.
-    C is the inverse strength of the penalty: small is strong. `smoothing` is added to each count, as by naive Bayes.
+    C is the inverse strength of the penalty: small is strong. `smoothing` is added to each count, as by naive Bayes;
+    counts of rows of length 1 are far below 1, and so should it be.
     Reference: Wang & Manning 2012, "Baselines and Bigrams: Simple, Good Sentiment and Topic Classification" (NBSVM).
     """
 
@@ -38,7 +39,7 @@ class NGramBayes(Model):
     artifact_kind: ClassVar[str] = "wide_linear"
 
     C: float = real(1.0, low=1e-3, high=1e3, log=True, help="inverse strength of the penalty")
-    smoothing: float = real(1.0, low=0.01, high=10.0, log=True, help="what is added to each n-gram's count")
+    smoothing: float = real(0.1, low=0.001, high=10.0, log=True, help="what is added to each n-gram's count")
     max_iterations: int = whole(200, low=10, high=5000, log=True, help="iterations of the solver at most")
 
     @classmethod

@@ -1,5 +1,6 @@
 """What of a text counts, before it is cut into tokens."""
 
+import unicodedata
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -13,6 +14,8 @@ MARKUP = r"</?[A-Za-z!][^<>]*>|&(?:[A-Za-z]{1,10}|#[0-9]{1,7});"
 """HTML tags, comments and entities. What stands between < and > holds neither, so that no text takes quadratic time."""
 KEPT = {"words_and_digits": r"\p{L}\p{M}\p{N}", "words": r"\p{L}\p{M}", "all": r"\S"}
 """For each filter, the characters that tokens are made of, as RE2 writes them inside a class."""
+_CATEGORIES = {"words_and_digits": "LMN", "words": "LM", "all": "LMNPSC"}
+"""The same as first letters of Unicode's categories; what is white space is none of them."""
 
 
 @final
@@ -44,6 +47,11 @@ class TextClean(Strategy):
         """What stands between words: regular expressions of RE2, each in its turn."""
         rest = f"[^{KEPT[self.characters]}]+"
         return (MARKUP, rest) if self.html else (rest,)
+
+    def is_character(self, token: str) -> bool:
+        """Whether a token of `character_pattern` is a kept character; else it is markup, or a run of others."""
+        kept = _CATEGORIES[self.characters]
+        return len(token) == 1 and unicodedata.category(token)[0] in kept and not token.isspace()
 
     @property
     def character_pattern(self) -> str:

@@ -73,7 +73,10 @@ class Splitter:
         return graph.add("Tokenizer", flat, domain=RUNTIME_DOMAIN, mark=0, mincharnum=1, pad_value="", **pattern)
 
     def frequencies(self, texts: Texts) -> tuple[Counter[str], int]:
-        """(in how many rows each token is, tokens of the longest row)."""
+        """(in how many rows each token is, tokens of the longest row).
+
+        Of characters, what is none (markup, a run of spaces and signs) gets no number of its own: it is UNKNOWN.
+        """
         graph = GraphBuilder("tokens")
         graph.output(_TOKENS, without_last(graph, self.emit(graph)), str, ("rows", "tokens"))
         session = Session(graph.build().SerializeToString())
@@ -83,6 +86,8 @@ class Splitter:
                 found = [token for token in row if token]
                 longest = max(longest, len(found))
                 counts.update(set(found))
+        if self.unit == "characters":
+            counts = Counter({token: n for token, n in counts.items() if self.clean.is_character(token)})
         return counts, longest
 
 
