@@ -1,13 +1,13 @@
 """Small trainings by the one loop: networks, rows and judges that cost milliseconds."""
 
 import hashlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.judge import Judge, softmax_scores, tensor_parts
 from autoopt.strategies.learning.plan import Plan
@@ -58,7 +58,7 @@ def judge_of(*shape: int) -> Judge:
     )
 
 
-def plan_of(recipe: dict[str, Value] | None = None, *, epochs: int = 3, patience: int = 99) -> Plan:
+def plan_of(recipe: Mapping[str, Any] | None = None, *, epochs: int = 3, patience: int = 99) -> Plan:
     return Plan.from_recipe(
         Recipe({"batch_size": 16, **(recipe or {})}), epochs=epochs, patience=patience, seed=3, classes=CLASSES
     )

@@ -126,9 +126,9 @@ class Store:
     def _collect_working(self, cap_bytes: int, now: float, idle_s: float) -> int:
         """Remove working folders, the longest untouched first, until they fit; all that are too old. Bytes freed."""
         found = []
-        for folder in self.root.glob(f"{WORKING}/*"):
+        for folder in self.root.glob(f"{WORKING}/[!.]*"):
             with contextlib.suppress(OSError):
-                stats = [path.stat() for path in (folder, *folder.iterdir())]
+                stats = [path.stat() for path in (folder, *folder.rglob("*"))]
                 found.append((max(s.st_mtime for s in stats), sum(s.st_size for s in stats[1:]), folder))
         left = sum(size for _, size, _ in found)
         freed = 0

@@ -1,5 +1,8 @@
 """The moving average of weights: what is judged and kept, and what never touches the steps."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
 from support_learning import judge_of, perceptron, plan_of, source_of
@@ -44,7 +47,7 @@ def test_statistics_of_batch_normalization_are_averaged_and_its_counter_is_not()
 
 
 def test_the_steps_do_not_see_it_and_what_is_kept_is_the_average() -> None:
-    def trained(recipe: dict[str, object]) -> tuple[nn.Module, list[torch.Tensor]]:
+    def trained(recipe: Mapping[str, Any]) -> tuple[nn.Module, list[torch.Tensor]]:
         network, seen = perceptron(), []
         network.register_forward_hook(lambda m, _, out: seen.append(out.detach().clone()) if m.training else None)
         fit(network, source_of(4), judge_of(4), plan_of(recipe, epochs=4), Reports())

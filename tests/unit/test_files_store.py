@@ -89,6 +89,43 @@ def test_what_was_used_just_now_is_not_collected(tmp_path: Path) -> None:
     assert store.find("train", KEY) is not None
 
 
+def left_working(store: Store, key: str, *, idle_s: float, size_bytes: int = 100) -> Path:
+    """What a making that was killed so long ago left."""
+    folder = store.working_folder(key)
+    folder.mkdir(parents=True)
+    (folder / "checkpoint").write_bytes(b"x" * size_bytes)
+    then = time.time() - idle_s
+    for path in (folder / "checkpoint", folder):
+        os.utime(path, (then, then))
+    return folder
+
+
+def test_working_folders_go_when_nobody_came_back_to_them(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    old = left_working(store, KEY, idle_s=15 * 86_400)
+    new = left_working(store, OTHER, idle_s=13 * 86_400)
+    assert store.collect(cap_bytes=1 << 40, keep=frozenset()) == 100
+    assert (old.exists(), new.exists()) == (False, True)
+
+
+def test_working_folders_that_are_too_much_go_the_oldest_first(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    folders = [left_working(store, digit * 64, idle_s=1000 - age) for age, digit in enumerate("123")]
+    at_work = left_working(store, "4" * 64, idle_s=0)
+    assert store.collect(cap_bytes=250, keep=frozenset()) == 200
+    assert [f.exists() for f in (*folders, at_work)] == [False, False, True, True]
+    store.collect(cap_bytes=0, keep=frozenset(), idle_s=0)
+    assert list((tmp_path / "working").iterdir()) == []
+
+
+def test_working_folders_do_not_push_entries_out(tmp_path: Path) -> None:
+    store = Store(tmp_path)
+    make(store)
+    left_working(store, OTHER, idle_s=1000)
+    assert store.collect(cap_bytes=50, keep=frozenset(), idle_s=0) == 100
+    assert store.find("train", KEY) is not None
+
+
 def test_a_write_replaces_or_leaves_the_old(tmp_path: Path) -> None:
     path = tmp_path / "deep" / "file.json"
     write_json(path, {"a": 1})

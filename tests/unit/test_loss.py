@@ -1,5 +1,8 @@
 """The losses are what they are named after, for class numbers and for shares of classes."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import pytest
 import torch
 from hypothesis import given, settings
@@ -48,7 +51,7 @@ def test_of_mixed_targets_it_lies_between_those_of_the_classes(kind: str) -> Non
 
 
 def test_label_smoothing_keeps_a_network_from_being_too_sure() -> None:
-    def surest(recipe: dict[str, float]) -> float:
+    def surest(recipe: Mapping[str, Any]) -> float:
         network = perceptron()
         fit(network, TensorSource(*((x,), y)), judge_of(4), plan_of({**fast, **recipe}, epochs=40), Reports())
         return float(network(x).softmax(1).max(1).values.mean().detach())

@@ -10,7 +10,7 @@ from autoopt.strategies.networks.mlp import MLP, train_source, valid_judge
 from autoopt.task.facts import Kind
 from autoopt.values import Slot
 
-DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16}
+DTYPES = {"fp32": torch.float32, "bf16": torch.bfloat16, "fp16": torch.float16, "tf32": torch.float32}
 
 
 @pytest.mark.parametrize("name", DTYPES)
@@ -40,10 +40,32 @@ def test_only_fp16_scales_the_loss() -> None:
         "fp32": False,
         "bf16": False,
         "fp16": True,
+        "tf32": False,
     }
 
 
-@pytest.mark.parametrize(("features", "refused"), [("", {"bf16", "fp16"}), ("bf16", {"fp16"}), ("bf16 fp16", set())])
+@pytest.mark.parametrize("name", DTYPES)
+def test_only_tf32_rounds_products_of_float32_and_only_in_training(name: str) -> None:
+    """NVIDIA's switches: their effect needs such a card, their state does not."""
+    switches = (torch.backends.cuda.matmul, torch.backends.cudnn.conv)
+    before = [switch.fp32_precision for switch in switches]
+    with Precision(format=name).products():
+        assert {switch.fp32_precision for switch in switches} == {"tf32" if name == "tf32" else "ieee"}
+    assert [switch.fp32_precision for switch in switches] == before
+
+
+def test_tf32_is_for_the_cards_that_have_it() -> None:
+    def refused(slot: Slot) -> bool:
+        return Precision.value_applies("tf32", facts_of(Kind.BINARY, 2), slot) is not None
+
+    assert not refused(Slot(index=0, device="cuda", features=frozenset({"fp16", "bf16"})))
+    assert refused(Slot(index=0, device="cuda", features=frozenset({"fp16"})))
+    assert refused(Slot(index=0, device="cpu", features=frozenset({"fp16", "bf16"})))
+
+
+@pytest.mark.parametrize(
+    ("features", "refused"), [("", {"bf16", "fp16", "tf32"}), ("bf16", {"fp16", "tf32"}), ("bf16 fp16", {"tf32"})]
+)
 def test_formats_that_the_device_lacks_are_refused_with_the_reason(features: str, refused: set[str]) -> None:
     slot = Slot(index=0, features=frozenset(features.split()))
     reasons = {name: Precision.value_applies(name, facts_of(Kind.BINARY, 2), slot) for name in DTYPES}

@@ -3,6 +3,7 @@
 import importlib.util
 import os
 import shutil
+import warnings
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
@@ -70,5 +71,7 @@ class Compile(Strategy):
             return found
         # In this process: a pool of compiling workers would outlive a killed one, and take more than the slot's share.
         torch._inductor.config.compile_threads = 1
-        found = torch.compile(network, mode=_MODES[self.mode])
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, about its own code
+            found = torch.compile(network, mode=_MODES[self.mode])
         return found
