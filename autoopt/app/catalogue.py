@@ -1,6 +1,5 @@
 """The catalogue of strategies as cards, and what the machine offers: for people to read."""
 
-import dataclasses
 import difflib
 import inspect
 import re
@@ -10,7 +9,7 @@ from autoopt.devices import describe, describe_libraries, machine, slots
 from autoopt.errors import OptionError
 from autoopt.space.domains import Choice, Domain, Whole
 from autoopt.strategies import STRATEGIES
-from autoopt.strategies.base import Strategy
+from autoopt.strategies.base import Strategy, Topic
 
 SOURCE_COLUMNS = 116
 """Columns that a card's text has in its file: 120, less the indentation."""
@@ -32,6 +31,7 @@ class Card:
 
     name: str
     stage: str
+    topic: str
     headline: str
     text: str  # paragraphs and bullets, each on a line of its own, not wrapped
     fields: tuple[CardField, ...]
@@ -49,6 +49,7 @@ def _card(strategy: type[Strategy]) -> Card:
     return Card(
         name=f"{strategy.family}: {strategy.name}" if strategy.family else strategy.name,
         stage=strategy.stage,
+        topic=strategy.about().value,
         headline=_headline(text),
         text=text,
         fields=tuple(
@@ -90,8 +91,9 @@ def _short(value: object) -> str:
 
 
 def cards() -> list[Card]:
-    """Every strategy's card, in the order of the catalogue."""
-    return [_card(s) for s in STRATEGIES if dataclasses.is_dataclass(s)]
+    """Every strategy's card by topic, within one in the order of the catalogue."""
+    order = list(Topic)
+    return [_card(s) for s in sorted(STRATEGIES, key=lambda s: order.index(s.about()))]
 
 
 def card(name: str) -> Card:

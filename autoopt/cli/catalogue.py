@@ -1,5 +1,7 @@
 """`autoopt strategies` and `autoopt doctor`."""
 
+from itertools import groupby
+
 import click
 
 
@@ -19,13 +21,15 @@ def strategies(name: str | None, debug: bool) -> int:
         table = Table(box=None)
         for heading in ("strategy", "what it decides", "choices"):
             table.add_column(heading, header_style="dim", overflow="fold", no_wrap=heading == "strategy")
-        for entry in cards():
-            table.add_row(entry.name, entry.headline, Text(entry.choices, style="dim"))
+        for topic, entries in groupby(cards(), key=lambda entry: entry.topic):
+            table.add_row(Text(topic, style="bold"))
+            for entry in entries:
+                table.add_row(f"  {entry.name}", entry.headline, Text(entry.choices, style="dim"))
         console.print(table)
         console.print(Text("autoopt strategies NAME shows a whole card: ranges, defaults, when it helps", style="cyan"))
         return 0
     entry = card(name)
-    console.print(Text(f"{entry.name} ({entry.stage})", style="bold"))
+    console.print(Text(f"{entry.name} ({entry.topic})", style="bold"))
     console.print(Text(entry.text))
     console.print()
     table = Table(box=None)

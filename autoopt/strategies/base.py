@@ -4,6 +4,7 @@ import dataclasses
 from abc import ABC
 from collections.abc import Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any, ClassVar, Final, Literal, Self
 
 from autoopt.space.catalogue import Declaration
@@ -21,6 +22,30 @@ SEQUENCES: Final = ("networks of tokens",)
 """The same for models of texts that read tokens in their order."""
 
 Stage = Literal["prepare", "train", "shrink", "deploy"]
+
+
+class Topic(StrEnum):
+    """What a strategy is about: the groups of the catalogue, in the order in which people read them."""
+
+    PREPROCESSING = "preprocessing and augmentation"
+    ARCHITECTURE = "architecture"
+    BATCHING = "batching and loading"
+    LOSS = "loss and regularization"
+    OPTIMIZER = "optimizer and schedule"
+    ACCELERATOR = "accelerator and precision"
+    MEMORY = "memory and storage"
+    DISTILLATION = "distillation"
+    PARALLEL = "parallel training"
+    PRUNING = "pruning"
+    DEPLOYING = "quantization and deploying"
+
+
+_TOPICS: Final[Mapping[Stage, Topic]] = {
+    "prepare": Topic.PREPROCESSING,
+    "train": Topic.ARCHITECTURE,
+    "shrink": Topic.PRUNING,
+    "deploy": Topic.DEPLOYING,
+}
 
 
 def choice(*values: Value, main: bool = False, help: str = "") -> Any:
@@ -54,11 +79,17 @@ class Strategy(ABC):
 
     name: ClassVar[str]
     stage: ClassVar[Stage]
+    topic: ClassVar[Topic | None] = None  # None: that of its stage
     family: ClassVar[str | None] = None
     when: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
     field_when: ClassVar[Mapping[str, Mapping[str, tuple[Value, ...]]]] = {}
     speed_only: ClassVar[bool] = False
     """Whether it changes how fast a training is, and not how good: a probe settles what a recipe leaves open of it."""
+
+    @classmethod
+    def about(cls) -> Topic:
+        """The group of the catalogue that it stands in."""
+        return cls.topic or _TOPICS[cls.stage]
 
     @classmethod
     def applies(cls, task: TaskFacts, slot: Slot) -> str | None:

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -38,6 +38,7 @@ class Augment(Strategy):
 
     name: ClassVar[str] = "augment"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.PREPROCESSING
     when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {
         **{name: {"augment": CHANGES} for name in ("flip", "pad_share", "cutout_share", "brightness", "contrast")},

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, whole
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, whole
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
@@ -39,6 +39,7 @@ class BatchSize(Strategy):
 
     name: ClassVar[str] = "batch_size"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.BATCHING
     when: ClassVar = {"model": NETWORKS}
 
     rows: int = whole(256, low=16, high=4096, log=True, main=True, help="rows per training step")

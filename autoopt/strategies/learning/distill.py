@@ -6,7 +6,7 @@ from typing import Any, ClassVar, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real, whole
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real, whole
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -33,6 +33,7 @@ class Distill(Strategy):
 
     name: ClassVar[str] = "distill"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.DISTILLATION
     when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {
         "weight": {"distill": (BEST,)},

@@ -5,7 +5,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     from torch import Tensor, nn
@@ -64,6 +64,7 @@ class Ema(Strategy):
 
     name: ClassVar[str] = "ema"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.LOSS
     when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {"decay": {"ema": (True,)}}
 

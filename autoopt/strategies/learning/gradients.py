@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real, whole
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real, whole
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
@@ -88,6 +88,7 @@ class Gradients(Strategy):
 
     name: ClassVar[str] = "gradients"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.OPTIMIZER
     when: ClassVar = {"model": NETWORKS}
 
     clip_norm: float = real(0.0, low=0.0, high=100.0, help="length to which longer gradients are cut; 0 is off")

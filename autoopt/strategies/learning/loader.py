@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from autoopt.space.domains import Value
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, whole
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, whole
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -32,6 +32,7 @@ class Loader(Strategy):
 
     name: ClassVar[str] = "loader"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.BATCHING
     when: ClassVar = {"model": NETWORKS}
     speed_only: ClassVar[bool] = True
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from autoopt.space.domains import Value
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 
@@ -52,6 +52,7 @@ class Loss(Strategy):
 
     name: ClassVar[str] = "loss"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.LOSS
     when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {
         "label_smoothing": {"loss": OF_CLASSES},

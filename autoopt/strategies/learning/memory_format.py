@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -28,6 +28,7 @@ class MemoryFormat(Strategy):
 
     name: ClassVar[str] = "memory_format"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.ACCELERATOR
     when: ClassVar = {"model": NETWORKS}
     speed_only: ClassVar[bool] = True
 

@@ -4,7 +4,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
@@ -48,6 +48,7 @@ class Optimizer(Strategy):
 
     name: ClassVar[str] = "optimizer"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.OPTIMIZER
     when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {
         "momentum": {"optimizer": ("sgd", "rmsprop", "muon")},

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -19,6 +19,7 @@ class PinnedMemory(Strategy):
 
     name: ClassVar[str] = "pinned_memory"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.MEMORY
     when: ClassVar = {"model": NETWORKS}
     speed_only: ClassVar[bool] = True
 

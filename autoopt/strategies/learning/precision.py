@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
 from autoopt.space.domains import Value
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 
@@ -28,6 +28,7 @@ class Precision(Strategy):
 
     name: ClassVar[str] = "precision"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.ACCELERATOR
     when: ClassVar = {"model": NETWORKS}
 
     format: str = choice("fp32", "bf16", "fp16", "tf32", main=True, help="number format of the products in training")

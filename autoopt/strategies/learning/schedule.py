@@ -5,7 +5,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice, real
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real
 
 ONE_CYCLE_START = 1 / 25
 ONE_CYCLE_END = ONE_CYCLE_START / 1e4
@@ -94,6 +94,7 @@ class Schedule(Strategy):
 
     name: ClassVar[str] = "schedule"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.OPTIMIZER
     when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {
         "warmup_share": {"schedule": ("constant", "cosine", "step", "plateau", "exponential")},

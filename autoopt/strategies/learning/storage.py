@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.files import Store, sha256_json
 from autoopt.space.domains import Value
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import FailureReason, Slot
 
@@ -39,6 +39,7 @@ class Storage(Strategy):
 
     name: ClassVar[str] = "storage"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.MEMORY
     when: ClassVar = {"model": NETWORKS}
     speed_only: ClassVar[bool] = True
 
