@@ -13,15 +13,17 @@ from numpy.typing import NDArray
 from autoopt import __version__
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_bytes, write_json
-from autoopt.runtime import Session, rows_at_once
+from autoopt.runtime import rows_at_once
 from autoopt.space.recipe import Recipe
 from autoopt.stages.join import join, pipeline_metadata
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
 from autoopt.stages.rows import batches
+from autoopt.stages.runners import Runner, file_name, loaded
 from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Artifact, Prepared
+from autoopt.strategies.networks.untraced import UntracedArtifact
 from autoopt.strategies.tables.preprocess import Target
 from autoopt.strategies.trees.packed import packed_bytes
 from autoopt.task.facts import TaskFacts
@@ -29,7 +31,6 @@ from autoopt.task.scoring import score
 from autoopt.task.snapshot import Part
 from autoopt.values import FailureReason
 
-GRAPH = "model.onnx"
 INFO = "deployed.json"
 VALID_SCORES = "valid_scores.npy"
 LOSSLESS = ("none", "compact")
@@ -72,6 +73,10 @@ def whole_graph(
     facts: TaskFacts, prepare: onnx.ModelProto | None, artifact: Artifact, form: Form, calibration: Prepared
 ) -> bytes:
     """The bytes of the file to deploy: the same ones each time. Raises StageFailure when there can be no such graph."""
+    if isinstance(artifact, UntracedArtifact):
+        if not form.lossless:
+            raise StageFailure(FailureReason.ERROR, f"it cannot be made smaller: {artifact.reason}")
+        return artifact.content()
     model = form.apply(artifact, calibration)
     try:
         joined = join(
@@ -86,7 +91,7 @@ def whole_graph(
     return content
 
 
-def score_rows(session: Session, facts: TaskFacts, part: Part) -> NDArray[np.float32]:
+def score_rows(session: Runner, facts: TaskFacts, part: Part) -> NDArray[np.float32]:
     """Scores (rows, classes) or (rows, 1) of a whole part by a loaded graph."""
     row_bytes = sum(values[:1].nbytes for values in part.tensors)
     batch = rows_at_once(texts=bool(facts.text_columns), row_bytes=row_bytes)
@@ -102,12 +107,15 @@ def deploy(
     form: Form,
     folder: Path,
 ) -> Parity:
-    """Write `model.onnx` and `valid_scores.npy`: the reloaded file's predictions on raw valid rows.
+    """Write `model.onnx`, or `model.safetensors` of what cannot be traced, and `valid_scores.npy`.
+
+    The scores are the reloaded file's predictions on raw valid rows.
 
     Raises StageFailure: PARITY when a lossless form gives other predictions than the trained model, NOT_FINITE.
     """
-    write_bytes(folder / GRAPH, content)
-    scores = score_rows(Session((folder / GRAPH).read_bytes()), facts, valid)
+    path = folder / file_name(content)
+    write_bytes(path, content)
+    scores = score_rows(loaded(path.read_bytes(), facts), facts, valid)
     parity = compare_scores(facts, trained_scores, scores)
     if form.lossless:
         require_scores_parity(parity)

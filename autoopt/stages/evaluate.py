@@ -7,6 +7,7 @@ from autoopt.stages import deploy
 from autoopt.stages.contract import EvaluateJob, EvaluateResult, StageRun
 from autoopt.stages.flow import Flow
 from autoopt.stages.measure import entry_measures, measure_graph
+from autoopt.stages.runners import file_of
 from autoopt.values import (
     LATENCY_BATCH_MS,
     LATENCY_MS,
@@ -38,7 +39,7 @@ def evaluate_recipe(flow: Flow, job: EvaluateJob) -> EvaluateResult:
         **measure_graph(
             flow.facts,
             valid,
-            (entry.path / deploy.GRAPH).read_bytes(),
+            (entry.path / file_of(entry)).read_bytes(),
             quiet=job.quiet,
             reference_quiet_ms=job.reference_quiet_ms,
         ),
@@ -46,7 +47,7 @@ def evaluate_recipe(flow: Flow, job: EvaluateJob) -> EvaluateResult:
     return EvaluateResult(
         measures=measures,
         artifact_key=entry.key,
-        artifact_sha256=entry.sha256[deploy.GRAPH],
+        artifact_sha256=entry.sha256[file_of(entry)],
         stages=(*flow.runs, _measure_run(entry.key, began)),
         notes=deploy.load_info(entry).notes,
     )

@@ -11,10 +11,11 @@ from dataclasses import dataclass
 
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import StoreEntry, measuring_lock
-from autoopt.runtime import Latency, Session, latency, reference_call
+from autoopt.runtime import Latency, latency, reference_call
 from autoopt.runtime.timing import Call
 from autoopt.stages import deploy
 from autoopt.stages.rows import Feed, feeds_of
+from autoopt.stages.runners import Runner, loaded
 from autoopt.strategies.tables.preprocess import Target
 from autoopt.task.facts import TaskFacts
 from autoopt.task.snapshot import Part
@@ -76,7 +77,7 @@ def time_graphs(
     """
     began = time.monotonic()
     try:
-        sessions = {name: Session(content) for name, content in graphs.items()}
+        sessions = {name: loaded(content, facts) for name, content in graphs.items()}
         singles = _calls(sessions, feeds_of(facts, rows, batch=1, most=_SINGLE_FEEDS))
         batches = _calls(sessions, feeds_of(facts, rows, batch=BATCH_ROWS, most=_BATCH_FEEDS))
         reference = reference_call()
@@ -132,11 +133,11 @@ def entry_measures(facts: TaskFacts, target: Target, entry: StoreEntry) -> dict[
     }
 
 
-def _calls(sessions: Mapping[str, Session], feeds: Sequence[Feed]) -> dict[str, Call]:
+def _calls(sessions: Mapping[str, Runner], feeds: Sequence[Feed]) -> dict[str, Call]:
     return {name: _call(session, feeds) for name, session in sessions.items()}
 
 
-def _call(session: Session, feeds: Sequence[Feed]) -> Call:
+def _call(session: Runner, feeds: Sequence[Feed]) -> Call:
     """A call with another feed each time, so that no branch is learned by heart."""
     turns = itertools.cycle(feeds)
     return lambda: session.run(next(turns))

@@ -3,10 +3,10 @@
 from typing import Any
 
 from autoopt.files import Store
-from autoopt.stages import deploy
 from autoopt.stages.contract import RemeasureJob
 from autoopt.stages.keys import DEPLOY
 from autoopt.stages.measure import REFERENCE, latency_measures, time_graphs
+from autoopt.stages.runners import file_of
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import LATENCY_MS, Measurement
 
@@ -22,7 +22,7 @@ def remeasure_artifacts(snapshot: Snapshot, store: Store, job: RemeasureJob) -> 
     An artifact that is no longer in the store is left out. Raises StageFailure when one does not run.
     """
     entries = {key: store.find(DEPLOY, key) for key in job.artifact_keys}
-    graphs = {key: (e.path / deploy.GRAPH).read_bytes() for key, e in entries.items() if e is not None}
+    graphs = {key: (e.path / file_of(e)).read_bytes() for key, e in entries.items() if e is not None}
     single_s = job.seconds * (_SINGLE_SHARE if graphs else 1.0)
     timing = time_graphs(
         snapshot.facts,

@@ -11,6 +11,7 @@ from autoopt.files import Store
 from autoopt.runtime import Session
 from autoopt.stages import deploy
 from autoopt.stages.keys import DEPLOY
+from autoopt.stages.runners import GRAPH
 from autoopt.strategies.learning.distill import Distill
 from autoopt.strategies.model import TrainingData
 from autoopt.task.facts import TaskFacts
@@ -25,7 +26,7 @@ def answers(store: Store, key: str, facts: TaskFacts, part: Part, *, threads: in
         message = "the trial that is to teach is not in this home's store: search with distill: none"
         raise StageFailure(FailureReason.ERROR, message)
     try:
-        return deploy.score_rows(Session((entry.path / deploy.GRAPH).read_bytes(), threads=threads), facts, part)
+        return deploy.score_rows(Session((entry.path / GRAPH).read_bytes(), threads=threads), facts, part)
     except BundleError as error:
         raise StageFailure(FailureReason.ERROR, f"The teacher's graph does not run: {error}") from error
 

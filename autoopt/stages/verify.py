@@ -10,7 +10,6 @@ from numpy.typing import NDArray
 
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, derived_seed
-from autoopt.runtime import Session
 from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy, train
 from autoopt.stages.baseline import baseline_quality
@@ -20,8 +19,10 @@ from autoopt.stages.judge import judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
 from autoopt.stages.rows import feed_of
+from autoopt.stages.runners import Runner, file_of, loaded
 from autoopt.stages.sample import raw_columns, sample_rows
 from autoopt.strategies.tables.preprocess import Target
+from autoopt.task.facts import TaskFacts
 from autoopt.task.scoring import bootstrap_interval, score
 from autoopt.task.snapshot import Part, Snapshot
 from autoopt.values import FailureReason, Measurement, Slot
@@ -93,8 +94,8 @@ class _Check:
         self._valid = snapshot.part("valid")
         self._test = snapshot.part("test") if job.look_at_test and snapshot.facts.rows.get("test") else None
         self._train_target: Target = snapshot.part("train").target
-        self._content = {role: (f.deployed().path / deploy.GRAPH).read_bytes() for role, f in pair.items()}
-        self._sessions = _loaded(self._content)
+        self._content = {r: (f.deployed().path / file_of(f.deployed())).read_bytes() for r, f in pair.items()}
+        self._sessions = _loaded(self._content, self._facts)
         self._valid_scores = {role: self._scores(role, self._valid) for role in pair}
         self._valid_quality = {role: self._quality(self._valid, self._valid_scores[role]) for role in pair}
         self._test_quality = {role: None if self._test is None else self._look_at(self._test, role) for role in pair}
@@ -107,8 +108,8 @@ class _Check:
         return VerifiedArtifact(
             role=role,
             artifact_key=entry.key,
-            file=str((entry.path / deploy.GRAPH).absolute()),
-            sha256=entry.sha256[deploy.GRAPH],
+            file=str((entry.path / file_of(entry)).absolute()),
+            sha256=entry.sha256[file_of(entry)],
             size_bytes=len(self._content[role]),
             recipe=flow.recipe.to_json(),
             valid=self._valid_quality[role],
@@ -183,8 +184,8 @@ def latency_json(timed: Timed, *, alone: bool) -> dict[str, Any]:
     }
 
 
-def _loaded(content: Mapping[str, bytes]) -> dict[str, Session]:
+def _loaded(content: Mapping[str, bytes], facts: TaskFacts) -> dict[str, Runner]:
     try:
-        return {role: Session(graph) for role, graph in content.items()}
+        return {role: loaded(graph, facts) for role, graph in content.items()}
     except BundleError as error:
         raise StageFailure(FailureReason.ERROR, f"A deployed graph cannot be loaded again: {error}") from error

@@ -46,6 +46,8 @@ from autoopt.strategies.networks.own_module import BUILD, OwnModule, build_decla
 from autoopt.strategies.networks.texts.embedding_bag import EmbeddingBag
 from autoopt.strategies.networks.texts.text_cnn import TextCNN
 from autoopt.strategies.networks.texts.text_transformer import TextTransformer
+from autoopt.strategies.networks.untraced import UntracedArtifact
+from autoopt.strategies.shrinking.prune import Prune
 from autoopt.strategies.tables.encode import Encode
 from autoopt.strategies.tables.impute import Impute
 from autoopt.strategies.tables.reduce import Reduce
@@ -104,6 +106,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Loader",
     "PinnedMemory",
     "Compile",
+    "Prune",
     "Mirror",
     "Quantize",
     "STRATEGIES",
@@ -140,7 +143,15 @@ def models() -> Mapping[str, type[Model]]:
 
 def artifacts() -> Mapping[str, type[Artifact]]:
     """The kinds of artifact that models leave, by the name under which a store entry holds them."""
-    return {a.kind: a for a in (TreesArtifact, LinearArtifact, WideLinearArtifact, NetworkArtifact, ExportedArtifact)}
+    every = (
+        TreesArtifact,
+        LinearArtifact,
+        WideLinearArtifact,
+        NetworkArtifact,
+        ExportedArtifact,
+        UntracedArtifact,
+    )
+    return {a.kind: a for a in every}
 
 
 @cache

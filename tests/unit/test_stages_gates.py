@@ -11,7 +11,7 @@ from support_stages import Place, Reports, make_place, recipe_of
 from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
-from autoopt.stages import deploy, train
+from autoopt.stages import deploy, runners, train
 from autoopt.stages.flow import Flow
 from autoopt.stages.parity import Parity
 from autoopt.stages.preparing import PREPARERS, tables
@@ -92,7 +92,7 @@ def test_only_lossless_forms_are_held_to_the_models_own_scores(
 ) -> None:
     form = form_of(quantize, mirror=mirror)
     flow = _flow(place, recipe_of("linear"))
-    content = (flow.deployed().path / deploy.GRAPH).read_bytes()
+    content = (flow.deployed().path / runners.GRAPH).read_bytes()
     valid = flow.snapshot.part("valid")
     other = np.roll(train.load_valid_scores(flow.trained()), 1, axis=1)
     if form.lossless:

@@ -4,6 +4,7 @@ import dataclasses
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
+from autoopt.errors import StageFailure
 from autoopt.space.catalogue import Declaration
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
@@ -117,6 +118,7 @@ class OwnModule(Network):
         from autoopt.strategies.networks.export import exported_graph
         from autoopt.strategies.networks.exported import ExportedArtifact
         from autoopt.strategies.networks.scored import Scored
+        from autoopt.strategies.networks.untraced import UntracedArtifact
 
         some = tuple(values[:TRACED_ROWS].clone() for values in self.inputs(data.valid))
         scored = Scored(network, data.facts.kind.classifies, 0.0, 1.0)
@@ -124,11 +126,12 @@ class OwnModule(Network):
             name.removeprefix("network."): value.detach().cpu().numpy().copy()
             for name, value in network.state_dict().items()
         }
-        return ExportedArtifact(
-            model=exported_graph(scored, some, tuple(t.name for t in data.facts.tensors)),
-            weights=weights,
-            architecture={"model": self.name, "module": data.facts.module, BUILD: dict(self.choices)},
-        )
+        try:
+            model = exported_graph(scored, some, tuple(t.name for t in data.facts.tensors))
+        except StageFailure as error:  # trained and measured all the same, by torch itself
+            return UntracedArtifact(weights=weights, build=dict(self.choices), reason=str(error))
+        architecture = {"model": self.name, "module": data.facts.module, BUILD: dict(self.choices)}
+        return ExportedArtifact(model=model, weights=weights, architecture=architecture)
 
 
 def build_declarations(facts: TaskFacts) -> tuple[Declaration, ...]:

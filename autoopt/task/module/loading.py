@@ -79,7 +79,10 @@ def source_files(path: Path) -> dict[str, str]:
     for module in list(sys.modules.values()):
         file = getattr(module, "__file__", None)
         if file and file.endswith(".py") and module.__name__.partition(".")[0] != "autoopt":
-            found = Path(file).resolve()
+            found = Path(file)
+            if not (found.is_absolute() and found.is_file()):  # some libraries' modules only pretend to have one
+                continue
+            found = found.resolve()
             if found.is_relative_to(path.parent) and not set(_LIBRARIES) & set(found.parts):
                 files.add(found)
     return {str(file): sha256_file(file) for file in sorted(files)}
