@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from support_images import run_images, squares
 from support_network import context
+from support_squares import run_images, squares
 
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value

@@ -1,12 +1,8 @@
 """How small the deployed graph's numbers are."""
 
-import logging
-import tempfile
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Mapping
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, ClassVar, final
+from typing import ClassVar, final
 
 import numpy as np
 import onnx
@@ -14,13 +10,13 @@ from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import Stage, Strategy, choice, whole
+from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions, static_int8_convolutions
+from autoopt.strategies.deploying.quantizer import calibration_reader, loaded, on_disk
 from autoopt.strategies.model import Artifact, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.values import FailureReason
 
-PRODUCTS = ("Gemm", "MatMul")
-CALIBRATION_BATCH_ROWS = 256
 WIDE_COLUMN = 4.0
 
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
@@ -33,8 +29,13 @@ KIND_VALUES: Mapping[str, tuple[str, ...]] = {
 """For each kind of artifact, the values of `quantize` that do something with it."""
 
 
-def twin_choice(artifact_kind: str) -> tuple[str, ...]:
-    """In the order in which to try them: what makes the quantized twin of an artifact; nothing for a linear model."""
+def twin_choice(artifact_kind: str, *, convolves: bool = False) -> tuple[str, ...]:
+    """In the order in which to try them: what makes the quantized twin of an artifact; nothing for a linear model.
+
+    `convolves`: it is a network of convolutions, which dynamic_int8 does not serve.
+    """
+    if convolves:
+        return ("static_int8",)
     return {
         "network": ("static_int8", "dynamic_int8"),
         "exported": ("static_int8", "dynamic_int8"),
@@ -52,7 +53,8 @@ class Quantize(Strategy):
     * weights_int8 (linear models of texts): int8 coefficients, as fast as float: the runtime unpacks them once.
     * compact (trees): the same trees in the smallest encoding that gives the same predictions.
     * dynamic_int8 (networks): int8 weights; the range of each product's input is taken anew from each batch.
-    * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows.
+    * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows. Of
+      networks of convolutions also what lies between them; for these it is the only form.
 
     Weights take a quarter of the bytes. At batch 1, networks of 512 units get two to four times as fast, those of 256
     stay as they are, and those of 128 and less get slower, as the conversions cost more than the products save; at
@@ -86,11 +88,17 @@ class Quantize(Strategy):
             return artifact.compact_graph()
         if self.form == "weights_int8" and isinstance(artifact, WideLinearArtifact):
             return artifact.int8_graph()
+        graph = artifact.graph()
+        convolves = mostly_convolutions(graph)
         if self.form == "dynamic_int8":
-            return dynamic_int8(artifact.graph())
+            if convolves:  # the runtime's dynamic convolutions are several times slower than its float ones
+                message = "quantize: dynamic_int8 is of no use to a network of convolutions; static_int8 is"
+                raise StageFailure(FailureReason.ERROR, message)
+            return dynamic_int8(graph)
         if calibration is None or calibration.rows == 0:
             raise StageFailure(FailureReason.ERROR, "quantize: static_int8 needs calibration rows, and there are none")
-        return static_int8(artifact.graph(), calibration, spread_rows(calibration.rows, self.calibration_rows))
+        quantized = static_int8_convolutions if convolves else static_int8
+        return quantized(graph, calibration, spread_rows(calibration.rows, self.calibration_rows))
 
 
 def spread_rows(rows: int, count: int) -> NDArray[np.int64]:
@@ -104,7 +112,7 @@ def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
     """Products with int8 weights; ranges of their inputs are found at run time, over the whole batch."""
     from onnxruntime.quantization import QuantType, quantize_dynamic
 
-    with _prepared(model) as (source, target):
+    with on_disk(model) as (source, target):
         quantize_dynamic(
             source,
             target,
@@ -112,7 +120,7 @@ def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
             per_channel=columns_differ(model),
             weight_type=QuantType.QInt8,
         )
-        return _loaded(target, model)
+        return loaded(target, model)
 
 
 def static_int8(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64]) -> onnx.ModelProto:
@@ -125,11 +133,11 @@ def static_int8(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[n
     """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    with _prepared(model) as (source, target):
+    with on_disk(model) as (source, target):
         quantize_static(
             source,
             target,
-            _reader(model, calibration, chosen),
+            calibration_reader(model, calibration, chosen),
             quant_format=QuantFormat.QDQ,
             op_types_to_quantize=list(PRODUCTS),
             per_channel=columns_differ(model),
@@ -138,7 +146,7 @@ def static_int8(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[n
             calibrate_method=CalibrationMethod.MinMax,  # entropy and percentiles gained nothing on networks like ours
             extra_options={"OpTypesToExcludeOutputQuantization": list(PRODUCTS)},
         )
-        return _loaded(target, model)
+        return loaded(target, model)
 
 
 def columns_differ(model: onnx.ModelProto) -> bool:
@@ -154,53 +162,3 @@ def columns_differ(model: onnx.ModelProto) -> bool:
             if widths.max() > WIDE_COLUMN * np.median(widths):
                 return True
     return False
-
-
-@contextmanager
-def _prepared(model: onnx.ModelProto) -> Iterator[tuple[Path, Path]]:
-    """The model on disk, cleaned for the quantizer, and where to write; a private folder that goes away again."""
-    from onnxruntime.quantization.shape_inference import quant_pre_process
-
-    plain = onnx.ModelProto()
-    plain.CopyFrom(model)
-    del plain.graph.value_info[:]  # shapes left over from before make the quantizer's own inference fail
-    root = logging.getLogger()
-    level = root.level
-    root.setLevel(logging.ERROR)  # the quantizer gives its advice through the root logger
-    try:
-        with tempfile.TemporaryDirectory(prefix="autoopt-quantize-") as folder:
-            source = Path(folder) / "float.onnx"
-            # Its graph optimizer would put operators of the runtime's own into the file; ours has nothing to gain.
-            quant_pre_process(plain, str(source), skip_optimization=True, skip_symbolic_shape=True)
-            yield source, Path(folder) / "int8.onnx"
-    finally:
-        root.setLevel(level)
-
-
-def _loaded(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
-    """The quantized model: same IR version, the quantizer's notes and leftover shapes dropped."""
-    model = onnx.load(path)
-    del model.graph.value_info[:]
-    del model.metadata_props[:]
-    model.ir_version = original.ir_version
-    model.producer_name, model.producer_version = original.producer_name, original.producer_version
-    onnx.checker.check_model(model, full_check=True)
-    return model
-
-
-def _reader(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64]) -> Any:
-    """Calibration rows in batches, as the quantizer wants them."""
-    from onnxruntime.quantization import CalibrationDataReader
-
-    names = {value.name for value in model.graph.input}
-    feeds: list[dict[str, NDArray[Any]]] = []
-    for start in range(0, len(chosen), CALIBRATION_BATCH_ROWS):
-        rows = calibration.model_feed(chosen[start : start + CALIBRATION_BATCH_ROWS])
-        feeds.append({name: values for name, values in rows.items() if name in names})
-    waiting = iter(feeds)
-
-    class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
-        def get_next(self) -> dict[str, NDArray[Any]] | None:
-            return next(waiting, None)
-
-    return Reader()

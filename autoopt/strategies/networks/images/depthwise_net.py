@@ -25,6 +25,7 @@ class DepthwiseNet(ImageNetwork):
     """
 
     name: ClassVar[str] = "depthwise_net"
+    convolves: ClassVar[bool] = True
 
     width: int = whole(32, low=8, high=128, log=True, help="channels of the first stage, rounded to a multiple of 8")
     depth: int = whole(2, low=1, high=5, help="blocks of each of the three stages")

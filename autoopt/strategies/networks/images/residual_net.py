@@ -25,6 +25,7 @@ class ResidualNet(ImageNetwork):
     """
 
     name: ClassVar[str] = "residual_net"
+    convolves: ClassVar[bool] = True
 
     width: int = whole(24, low=4, high=128, log=True, help="channels of the first layer, rounded to a multiple of 4")
     depth: int = whole(1, low=1, high=4, help="residual blocks at each of two places")
