@@ -62,7 +62,7 @@ class PartArrays:
 
 @dataclass(frozen=True, kw_only=True)
 class Part:
-    """Rows of one part, in the order of the file."""
+    """Rows of one part: of tables in the order of the file, of images in that of a hash."""
 
     numbers: NDArray[np.float64]  # (rows, n) C-order, NaN where missing; columns as facts.number_columns
     categories: NDArray[Any]  # (rows, m) of str, '' where missing; columns as facts.category_columns

@@ -252,12 +252,12 @@ def test_a_few_bad_images_are_left_out_and_told(tmp_path: Path, monkeypatch: pyt
     (folder / "none").mkdir()
     monkeypatch.chdir(tmp_path)
     before = tree(tmp_path)
-    ran = run_here("search", "photos", "--dry-run", "--set", "model=residual_net")
+    ran = run_here("search", "photos", "--dry-run")
     assert ran.code == 0, ran.err
     told = " ".join(ran.out.split())
     for says in (
         "39 images",
-        "12x12",
+        "12 × 12 pixels",
         "2 classes (ant, bee)",
         "1 of 40 images cannot be read and are left out: ant/000.png is cut short",
         "1 file is no image",

@@ -153,9 +153,10 @@ def _split(labelled: Labelled, words: NDArray[np.uint64], seed: int, warnings: l
     parts, how = labelled.parts.copy(), labelled.split
     lacking = [k for k in (1, 2) if not (parts == k).any()]
     if lacking and labelled.completes:
-        drawn = by_hash(hashes, labelled.target)
-        taken = (parts == 0) & np.isin(drawn, lacking)
-        parts[taken] = drawn[taken]
+        train = np.flatnonzero(parts == 0)
+        drawn = by_hash(hashes[train], replace(labelled.target, values=labelled.target.values[train]))
+        taken = np.isin(drawn, lacking)
+        parts[train[taken]] = drawn[taken]
         names = " and ".join(PARTS[k] for k in lacking)
         how += f"; {names} taken from train by a hash of each image's pixels (seed {seed}){within}"
         warnings.append(f"There is no folder {names}: {count(int(taken.sum()), 'image')} of train are used for it.")
