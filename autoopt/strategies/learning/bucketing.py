@@ -5,14 +5,13 @@ from dataclasses import dataclass
 from itertools import islice
 from typing import TYPE_CHECKING, ClassVar, final
 
-from autoopt.strategies.base import Stage, Strategy, choice
+from autoopt.strategies.base import SEQUENCES, Stage, Strategy, Topic, choice
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     from torch import Tensor
 
     from autoopt.strategies.learning.source import Source
 
-TEXT_NETWORKS = ("embedding_bag", "text_cnn", "text_transformer")
 WINDOW_BATCHES = 32
 
 
@@ -49,7 +48,8 @@ class Bucketing(Strategy):
 
     name: ClassVar[str] = "bucketing"
     stage: ClassVar[Stage] = "train"
-    when: ClassVar = {"model": TEXT_NETWORKS}
+    topic: ClassVar[Topic] = Topic.BATCHING
+    when: ClassVar = {"model": SEQUENCES}
 
     form: str = choice("by_length", "none", main=True, help="which texts make one training step")
 

@@ -133,6 +133,18 @@ class Network(Model):
         with settled(context.slot, context.seed), torch.no_grad():
             return self.artifact(self.build(data), data)
 
+    def shrink(self, artifact: Artifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
+        from autoopt.strategies.networks.exported import ExportedArtifact
+        from autoopt.strategies.shrinking.shrink import shrunk
+
+        if not isinstance(artifact, ExportedArtifact):
+            return super().shrink(artifact, data, context)
+        return shrunk(self, artifact, data, context)
+
+    def attention_heads(self) -> Mapping[str, int]:
+        """Of the layers that give queries, keys and values at once, by name in the network: how many heads."""
+        return {}
+
     def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
         """The network on the CPU as it is now. Raises StageFailure when torch cannot trace it."""
         from autoopt.strategies.networks.export import exported_graph

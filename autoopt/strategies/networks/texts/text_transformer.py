@@ -1,5 +1,6 @@
 """A small transformer encoder."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -48,3 +49,6 @@ class TextTransformer(TextNetwork):
             dropout=self.dropout,
             word_dropout=self.word_dropout,
         )
+
+    def attention_heads(self) -> Mapping[str, int]:
+        return {f"blocks.{layer}.attention": self.heads for layer in range(self.depth)}
