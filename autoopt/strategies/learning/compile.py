@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from autoopt.space.domains import Value
-from autoopt.strategies.base import NETWORKS, Stage, Strategy, choice
+from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 
@@ -47,6 +47,7 @@ class Compile(Strategy):
 
     name: ClassVar[str] = "compile"
     stage: ClassVar[Stage] = "train"
+    topic: ClassVar[Topic] = Topic.ACCELERATOR
     when: ClassVar = {"model": NETWORKS}
     speed_only: ClassVar[bool] = True
 
@@ -66,12 +67,11 @@ class Compile(Strategy):
         """What training calls in the network's place: it shares its weights. Compiled at its first call."""
         import torch
 
+        if self.mode != "none":
+            # In this process: a pool of compiling workers would outlive a killed one, and take more than its share.
+            torch._inductor.config.compile_threads = 1
+            with warnings.catch_warnings():
+                warnings.simplefilter("ignore", DeprecationWarning)  # torch's, about its own code
+                network = torch.compile(network, mode=_MODES[self.mode])
         found: Callable[..., Any] = network
-        if self.mode == "none":
-            return found
-        # In this process: a pool of compiling workers would outlive a killed one, and take more than the slot's share.
-        torch._inductor.config.compile_threads = 1
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore", DeprecationWarning)  # torch's, about its own code
-            found = torch.compile(network, mode=_MODES[self.mode])
         return found

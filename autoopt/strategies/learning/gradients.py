@@ -39,12 +39,14 @@ def blocks_of(network: "nn.Module") -> "list[nn.Module]":
 @contextlib.contextmanager
 def recomputed(network: "nn.Module") -> "Iterator[None]":
     """Within it, the network's blocks keep nothing for the backward pass but their inputs."""
+    import torch
     from torch.utils.checkpoint import checkpoint
 
     blocks = blocks_of(network)
     for block in blocks:
         contexts = partial(_contexts, block)
-        block.forward = partial(checkpoint, block.forward, use_reentrant=False, context_fn=contexts)
+        again = partial(checkpoint, block.forward, use_reentrant=False, context_fn=contexts)
+        block.forward = torch.compiler.disable(again)  # what is run twice must not count twice: torch.compile would
     try:
         yield
     finally:
@@ -83,7 +85,8 @@ class Gradients(Strategy):
     * accumulate 1 to 64: a step's batch goes through the network in that many parts, and their gradients are added up.
       The step is the same (but for batch normalization, which sees the parts); the memory is that of one part.
     * recompute: the insides of blocks are computed again in the backward pass instead of kept (Chen et al. 2016):
-      about a third more time for much less memory in deep networks. The gradients are the same.
+      about a third more time for much less memory in deep networks. The gradients are the same. Such blocks are not
+      compiled.
     """
 
     name: ClassVar[str] = "gradients"
