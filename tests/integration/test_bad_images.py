@@ -250,9 +250,11 @@ def test_a_few_bad_images_are_left_out_and_told(tmp_path: Path, monkeypatch: pyt
     (folder / "ant" / "000.png").write_bytes(encoded(noise())[:200])
     (folder / "bee" / "Thumbs.db").write_bytes(b"x")
     (folder / "none").mkdir()
+    choices = "model: [residual_net]\n  resolution: [full, three_quarters, half]"
+    (tmp_path / "space.yaml").write_text(f"name: small\ndimensions:\n  {choices}\n")
     monkeypatch.chdir(tmp_path)
     before = tree(tmp_path)
-    ran = run_here("search", "photos", "--dry-run")
+    ran = run_here("search", "photos", "--dry-run", "--space", "./space.yaml")
     assert ran.code == 0, ran.err
     told = " ".join(ran.out.split())
     for says in (
@@ -262,6 +264,7 @@ def test_a_few_bad_images_are_left_out_and_told(tmp_path: Path, monkeypatch: pyt
         "1 of 40 images cannot be read and are left out: ant/000.png is cut short",
         "1 file is no image",
         "left out: 'none'",
+        "resolution=half: of 12x12 pixels 6 a side would be left, and 8 are the least",
     ):
         assert says in told, ran.out
     assert tree(tmp_path) == before
