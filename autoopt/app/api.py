@@ -54,6 +54,9 @@ def load_study(
     return Study(name, Places(home=str(home) if home else None, storage=storage, tracking_uri=tracking_uri))
 
 
-def load_bundle(folder: str | Path) -> Bundle:
-    """A bundle, every file checked against its hash first. Raises BundleError."""
-    return _load_bundle(Path(folder))
+def load_bundle(folder: str | Path, *, task: str | None = None) -> Bundle:
+    """A bundle, every file checked against its hash first. Raises BundleError.
+
+    `task`: of a module that torch could not trace, 'path/to/task.py:function'; that code is run.
+    """
+    return _load_bundle(Path(folder), task=task)

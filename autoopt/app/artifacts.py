@@ -34,7 +34,7 @@ def export_bundle(study: str, places: Places, pick: str, output: str | Path) -> 
     return Study(study, places).export(folder, pick=pick)
 
 
-def predict_file(bundle: str, data: str, output: str | None, artifact: str) -> tuple[int, str]:
+def predict_file(bundle: str, data: str, output: str | None, artifact: str, task: str | None = None) -> tuple[int, str]:
     """Predict the rows of a file, the images of a folder or the arrays of an .npz file, one line for each, in order.
 
     Returns the number of rows, and CSV text when no `output` (.csv or .parquet) was given. Raises BundleError for a
@@ -43,7 +43,7 @@ def predict_file(bundle: str, data: str, output: str | None, artifact: str) -> t
     from autoopt.app.predicting import predicted_data  # pandas and pyarrow: not before they are needed
 
     path = None if output is None else _prediction_file(output)
-    loaded = load_bundle(bundle)
+    loaded = load_bundle(bundle, task=task)
     loaded.predictor(artifact)  # whether that artifact is there, before the rows are read
     predicted = predicted_data(loaded, data, artifact)
     if path is None:
@@ -52,9 +52,9 @@ def predict_file(bundle: str, data: str, output: str | None, artifact: str) -> t
     return len(predicted), ""
 
 
-def check_folder(bundle: str | Path) -> CheckReport:
+def check_folder(bundle: str | Path, task: str | None = None) -> CheckReport:
     """Check a bundle on this machine. Raises BundleError when it cannot be loaded at all."""
-    return check_bundle(Path(bundle))
+    return check_bundle(Path(bundle), task=task)
 
 
 def study_view(study: Study) -> StudyView:

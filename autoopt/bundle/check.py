@@ -45,12 +45,12 @@ class CheckReport:
         return {"holds": self.holds, "checks": [asdict(row) for row in self.rows]}
 
 
-def check_bundle(folder: Path, *, seconds: float = MEASURING_S) -> CheckReport:
+def check_bundle(folder: Path, *, seconds: float = MEASURING_S, task: str | None = None) -> CheckReport:
     """Verify, predict the sample again, measure again for about `seconds`.
 
     Raises BundleError when the bundle cannot be loaded at all.
     """
-    bundle = load_bundle(folder)
+    bundle = load_bundle(folder, task=task)
     sample = bundle.sample()
     count = len(bundle.manifest["files"]) + 1
     rows = [CheckRow(name="hashes", holds=True, detail=f"{count} files are the ones that were exported")]

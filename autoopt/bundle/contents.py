@@ -4,8 +4,10 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Final
 
+from autoopt.bundle.own_module import is_torch
 from autoopt.ledger import StudyRow, TrialRow
-from autoopt.stages.contract import VerifyResult
+from autoopt.stages.contract import VerifiedArtifact, VerifyResult
+from autoopt.strategies.networks.untraced import FILE
 from autoopt.task.facts import TaskFacts
 
 SCHEMA_VERSION: Final = 1
@@ -14,6 +16,11 @@ FRONT: Final = "front.json"
 SAMPLE: Final = "sample.json"
 GRAPHS: Final[Mapping[str, str]] = {"float": "model.onnx", "quantized": "model.quantized.onnx"}
 """File of each artifact, by its role."""
+
+
+def file_of(artifact: VerifiedArtifact) -> str:
+    """Its name in the bundle."""
+    return FILE if is_torch(artifact) else GRAPHS[artifact.role]
 
 
 @dataclass(frozen=True, kw_only=True)

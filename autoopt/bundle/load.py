@@ -8,10 +8,12 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.bundle.contents import FRONT, SAMPLE
+from autoopt.bundle.own_module import torch_runner
 from autoopt.bundle.verify import damaged, verified_files
 from autoopt.errors import BundleError
-from autoopt.runtime import Front, Predictor, Session
+from autoopt.runtime import Front, Predictor, Runner, Session
 from autoopt.runtime.front import Columns
+from autoopt.runtime.predictor import WEIGHTS_ENDING
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -21,11 +23,12 @@ if TYPE_CHECKING:
 class Bundle:
     """A verified bundle. `predict` takes a DataFrame (or columns by name) as raw as the training data were."""
 
-    def __init__(self, folder: Path, *, threads: int = 1) -> None:
+    def __init__(self, folder: Path, *, threads: int = 1, task: str | None = None) -> None:
         self.folder = folder
         self.manifest, self._files = verified_files(folder)
         self.front = Front.parse(self._json(FRONT), where=str(folder / FRONT))
         self._threads = threads
+        self._task = task
         self._predictors: dict[str, Predictor] = {}
 
     @property
@@ -53,8 +56,14 @@ class Bundle:
             raise BundleError(f"{self.folder} has no {role} artifact{reason}.")
         if role not in self._predictors:
             path = next(a["path"] for a in self.manifest["artifacts"] if a["role"] == role)
-            self._predictors[role] = Predictor(Session(self._files[path], threads=self._threads), self.front)
+            self._predictors[role] = Predictor(self._runner(path), self.front)
         return self._predictors[role]
+
+    def _runner(self, path: str) -> Runner:
+        content = self._files[path]
+        if not path.endswith(WEIGHTS_ENDING):
+            return Session(content, threads=self._threads)
+        return torch_runner(self.folder, self.manifest, content, self._task, self._threads)
 
     def scores(self, columns: Columns, *, artifact: str = "chosen") -> NDArray[np.float64]:
         """Probabilities (rows, classes), or values (rows, 1)."""
@@ -79,6 +88,9 @@ class Bundle:
             raise damaged(self.folder / name) from error
 
 
-def load_bundle(folder: str | Path, *, threads: int = 1) -> Bundle:
-    """Verify and load a bundle; nothing in it is executed. Raises BundleError."""
-    return Bundle(Path(folder), threads=threads)
+def load_bundle(folder: str | Path, *, threads: int = 1, task: str | None = None) -> Bundle:
+    """Verify and load a bundle; nothing in it is executed. Raises BundleError.
+
+    `task`: of a module that torch could not trace, 'path/to/task.py:function'; that code is run.
+    """
+    return Bundle(Path(folder), threads=threads, task=task)

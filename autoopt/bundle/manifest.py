@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import Any
 
 from autoopt import __version__
-from autoopt.bundle.contents import GRAPHS, MANIFEST, SCHEMA_VERSION, BundleContents
+from autoopt.bundle.contents import MANIFEST, SCHEMA_VERSION, BundleContents, file_of
+from autoopt.bundle.own_module import is_torch, module_json
 from autoopt.errors import BundleError
 from autoopt.files import sha256_file
 from autoopt.stages.contract import VerifiedArtifact
@@ -40,14 +41,15 @@ def _cpu_model() -> str:
 
 
 def _artifact(artifact: VerifiedArtifact, folder: Path) -> dict[str, Any]:
-    if sha256_file(folder / GRAPHS[artifact.role]) != artifact.sha256:
+    if sha256_file(folder / file_of(artifact)) != artifact.sha256:
         raise BundleError(
             f"{artifact.file} is no longer the {artifact.role} graph that was verified, so nothing was exported. "
             "The store was changed meanwhile; export again."
         )
     return {
         "role": artifact.role,
-        "path": GRAPHS[artifact.role],
+        "path": file_of(artifact),
+        "form": "torch" if is_torch(artifact) else "onnx",
         "bytes": artifact.size_bytes,
         "sha256": artifact.sha256,
         "valid": artifact.valid.to_json(),
@@ -75,6 +77,7 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "classes": list(facts.classes),
         "metric": facts.metric,
         "metric_direction": facts.metric_direction,
+        "module": module_json(facts),
         "recipe": contents.trial.recipe,
         "chosen": contents.chosen,
         "missed": contents.missed,

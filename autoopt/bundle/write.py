@@ -6,7 +6,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, BundleContents
+from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, BundleContents, file_of
 from autoopt.bundle.manifest import manifest_json
 from autoopt.bundle.mlmodel import ENVIRONMENT, EXAMPLE, REQUIREMENTS, write_mlmodel
 from autoopt.bundle.script import SCRIPT_FILES, write_script
@@ -18,6 +18,7 @@ from autoopt.files.atomic import sync_file, sync_folder
 from autoopt.space.recipe import Recipe
 from autoopt.stages.augmented import AUGMENTED
 from autoopt.stages.rows import front_of
+from autoopt.strategies.networks.untraced import FILE
 from autoopt.task.facts import Modality, Role, TaskFacts
 
 OTHER_FILES = (
@@ -73,7 +74,7 @@ def _usual_names(folder: Path) -> set[str]:
     with (folder / MANIFEST).open("rb") as file:
         ours = b'"schema_version"' in file.read(1000)
     weights = {str(p.relative_to(folder)) for p in (folder / "weights").glob("*")}
-    return {FRONT, SAMPLE, *GRAPHS.values(), *OTHER_FILES, *weights} if ours else set()
+    return {FRONT, SAMPLE, *GRAPHS.values(), FILE, *OTHER_FILES, *weights} if ours else set()
 
 
 def write_bundle(folder: Path, contents: BundleContents) -> Path:
@@ -130,7 +131,7 @@ def _fill(building: Path, contents: BundleContents) -> None:
     verified, facts = contents.verified, contents.facts
     for artifact in (verified.float_artifact, verified.twin):
         if artifact is not None:
-            shutil.copyfile(artifact.file, building / GRAPHS[artifact.role])
+            shutil.copyfile(artifact.file, building / file_of(artifact))
     front = json.dumps(front_of(facts), indent=2, ensure_ascii=False)
     (building / FRONT).write_text(front + "\n", encoding="utf-8")
     (building / SAMPLE).write_text(json.dumps(verified.sample, allow_nan=False, ensure_ascii=False), encoding="utf-8")

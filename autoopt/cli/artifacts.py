@@ -7,6 +7,10 @@ import click
 
 from autoopt.cli.shared import place_options, places
 
+task_option = click.option(
+    "--task", metavar="FILE:FUNCTION", help="Of a module that torch cannot trace: its file, whose code is run."
+)
+
 
 @click.command()
 @click.argument("study")
@@ -61,8 +65,9 @@ def export(
     default="chosen",
     help="Which graph predicts. Default: chosen, the one that the export settled on.",
 )
+@task_option
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def predict(bundle: str, data: str, output: str | None, artifact: str, debug: bool) -> int:
+def predict(bundle: str, data: str, output: str | None, artifact: str, task: str | None, debug: bool) -> int:
     """Predict DATA with BUNDLE: columns prediction, and probability_<class> for classifiers.
 
     DATA is a table; for images a folder, an archive, a single image or a table with a column of paths, and the column
@@ -70,7 +75,7 @@ def predict(bundle: str, data: str, output: str | None, artifact: str, debug: bo
     """
     from autoopt.app.artifacts import predict_file
 
-    rows, text = predict_file(bundle, data, output, artifact)
+    rows, text = predict_file(bundle, data, output, artifact, task)
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -80,9 +85,10 @@ def predict(bundle: str, data: str, output: str | None, artifact: str, debug: bo
 
 @click.command()
 @click.argument("bundle")
+@task_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def check(bundle: str, as_json: bool, debug: bool) -> int:
+def check(bundle: str, task: str | None, as_json: bool, debug: bool) -> int:
     """Check BUNDLE: hashes, parity of both artifacts on the sample, latency measured again on this machine."""
     from rich.table import Table
     from rich.text import Text
@@ -90,7 +96,7 @@ def check(bundle: str, as_json: bool, debug: bool) -> int:
     from autoopt.app.artifacts import check_folder
     from autoopt.cli.screen import console_for
 
-    found = check_folder(bundle)
+    found = check_folder(bundle, task)
     console = console_for(as_json)
     table = Table(box=None)
     for heading in ("check", "result", "detail"):

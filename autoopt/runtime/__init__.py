@@ -4,7 +4,7 @@ from autoopt.runtime.cells import cell_number, cell_text
 from autoopt.runtime.front import Columns, Feed, Front, FrontInput, front_json, graph_input_name
 from autoopt.runtime.predictor import BATCH_ROWS, Predictor, chosen_graph, rows_at_once
 from autoopt.runtime.reference import reference_call, reference_session
-from autoopt.runtime.session import Session
+from autoopt.runtime.session import Runner, Session
 from autoopt.runtime.timing import Latency, latency
 
 __all__ = [
@@ -15,6 +15,7 @@ __all__ = [
     "FrontInput",
     "Latency",
     "Predictor",
+    "Runner",
     "Session",
     "cell_number",
     "cell_text",

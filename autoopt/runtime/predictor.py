@@ -10,11 +10,13 @@ from numpy.typing import NDArray
 
 from autoopt.errors import BundleError
 from autoopt.runtime.front import Columns, Feed, Front
-from autoopt.runtime.session import Session, read_model
+from autoopt.runtime.session import Runner, Session, read_model
 
 BATCH_ROWS: Final = 8192
 TEXT_ROWS: Final = 256
 ARRAY_BYTES: Final = 1 << 20
+WEIGHTS_ENDING: Final = ".safetensors"
+"""Of an artifact that is a module's weights: only torch, and the user's own code, can run it."""
 
 
 def rows_at_once(*, texts: bool, row_bytes: int) -> int:
@@ -30,7 +32,7 @@ def rows_at_once(*, texts: bool, row_bytes: int) -> int:
 class Predictor:
     """Predicts from raw columns: a dict of sequences, or a DataFrame."""
 
-    def __init__(self, session: Session, front: Front, *, batch_rows: int | None = None) -> None:
+    def __init__(self, session: Runner, front: Front, *, batch_rows: int | None = None) -> None:
         self.session = session
         self.front = front
         texts = any(i.type == "text" for i in front.inputs)
@@ -42,6 +44,9 @@ class Predictor:
         """From a bundle's folder; `graph` names a file in it, else the manifest's chosen one. Raises BundleError."""
         front = Front.read(folder / "front.json")
         name, sha256 = (graph, None) if graph else chosen_graph(folder)
+        if name.endswith(WEIGHTS_ENDING):
+            message = f"{folder} has weights and no graph, as torch cannot trace its module"
+            raise BundleError(f"{message}: autoopt predict runs it, with the module's file as --task.")
         content = read_model(folder / name)
         # The bytes that were compared are the bytes that are loaded
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Protocol, final
 
 import numpy as np
 import onnxruntime as ort
@@ -28,6 +28,13 @@ _ORT_ERRORS = (
 )
 
 ort.set_default_logger_severity(_FATAL)
+
+
+class Runner(Protocol):
+    """What turns a feed into scores: a Session, or a stand-in for it."""
+
+    def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Scores (rows, classes or 1)."""
 
 
 @final

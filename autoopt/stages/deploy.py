@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from autoopt import __version__
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_bytes, write_json
-from autoopt.runtime import rows_at_once
+from autoopt.runtime import Runner, rows_at_once
 from autoopt.space.recipe import Recipe
 from autoopt.stages.join import join, pipeline_metadata
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
 from autoopt.stages.rows import batches
-from autoopt.stages.runners import Runner, file_name, loaded
+from autoopt.stages.runners import file_name, loaded
 from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Artifact, Prepared

@@ -11,11 +11,11 @@ from dataclasses import dataclass
 
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import StoreEntry, measuring_lock
-from autoopt.runtime import Latency, latency, reference_call
+from autoopt.runtime import Latency, Runner, latency, reference_call
 from autoopt.runtime.timing import Call
 from autoopt.stages import deploy
 from autoopt.stages.rows import Feed, feeds_of
-from autoopt.stages.runners import Runner, loaded
+from autoopt.stages.runners import loaded
 from autoopt.strategies.tables.preprocess import Target
 from autoopt.task.facts import TaskFacts
 from autoopt.task.snapshot import Part

@@ -1,24 +1,11 @@
 """What turns raw inputs into scores: a loaded graph, or for a module that cannot be traced torch itself."""
 
-from collections.abc import Mapping
-from typing import Any, Protocol
-
-import numpy as np
-from numpy.typing import NDArray
-
 from autoopt.files import StoreEntry
-from autoopt.runtime import Session
+from autoopt.runtime import Runner, Session
 from autoopt.strategies.networks.untraced import FILE, is_untraced
 from autoopt.task.facts import TaskFacts
 
 GRAPH = "model.onnx"
-
-
-class Runner(Protocol):
-    """A deployed file, loaded."""
-
-    def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
-        """Scores (rows, classes) or (rows, 1)."""
 
 
 def file_name(content: bytes) -> str:

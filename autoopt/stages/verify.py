@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, derived_seed
+from autoopt.runtime import Runner
 from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy, train
 from autoopt.stages.baseline import baseline_quality
@@ -19,7 +20,7 @@ from autoopt.stages.judge import judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
 from autoopt.stages.rows import feed_of
-from autoopt.stages.runners import Runner, file_of, loaded
+from autoopt.stages.runners import file_of, loaded
 from autoopt.stages.sample import raw_columns, sample_rows
 from autoopt.strategies.tables.preprocess import Target
 from autoopt.task.facts import TaskFacts
