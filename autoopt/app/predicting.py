@@ -16,6 +16,7 @@ from autoopt.task.images.archive import find_in_archive
 from autoopt.task.images.folder import find_in_folder
 from autoopt.task.images.found import ENDINGS_TOLD, ImageFile, has_picture_ending
 from autoopt.task.modality import ARCHIVES
+from autoopt.task.sources.dispatch import read_table
 
 FILE = "file"
 ARRAY_ENDINGS = (".npy", ".npz")
@@ -76,10 +77,18 @@ def _image_files(image: FrontInput, data: str) -> tuple[ImageFile, ...]:
         return files
     if has_picture_ending(place.name):
         return (ImageFile(name=place.name, folders=(), content=place),)
-    paths = read_rows(data, category_columns=[image.name])[image.name]
+    column = _path_column(image, data)
+    paths = read_rows(data, category_columns=[column])[column]
     if not len(paths):
         raise DataError(f"{data} has no rows.", f"Give a row with a path in {image.name!r} for each image.")
     return tuple(ImageFile(name=path, folders=(), content=place.parent / path) for path in paths)
+
+
+def _path_column(image: FrontInput, data: str) -> str:
+    """The column named like the input; where there is none, the one whose first value is a picture's name."""
+    table = read_table(data)
+    named = [n for n in table.names if table.rows and has_picture_ending(str(table.column(n)[0].as_py()))]
+    return named[0] if image.name not in table.names and len(named) == 1 else image.name
 
 
 def _arrays(inputs: tuple[FrontInput, ...], data: str) -> dict[str, np.ndarray]:

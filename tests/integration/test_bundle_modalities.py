@@ -156,10 +156,16 @@ def test_images_one_by_one_and_by_a_list(bundles: dict[str, HandMade], photos: P
     one = agree(made, photos / "turned.jpeg", tmp_path)
     assert list(one["file"]) == ["turned.jpeg"]
     names = ["turned.jpeg", "more/photo.JPG", "turned.jpeg"]
-    pd.DataFrame({"image": names, "note": "x"}).to_csv(photos / "list.csv", index=False)
-    _, text = predict_file(str(made.folder), str(photos / "list.csv"), None, "chosen")
-    listed = pd.read_csv(io.StringIO(text))
-    assert list(listed["file"]) == names
+    for column in ("image", "path"):  # named like the model's input, or recognized by its values
+        pd.DataFrame({"note": "x", column: names}).to_csv(photos / "list.csv", index=False)
+        _, text = predict_file(str(made.folder), str(photos / "list.csv"), None, "chosen")
+        listed = pd.read_csv(io.StringIO(text))
+        assert list(listed["file"]) == names
+    (photos / "empty.csv").write_text("path\n")
+    (photos / "two.csv").write_text("path,other\na.png,b.png\n")
+    for name in ("empty.csv", "two.csv"):
+        with pytest.raises(DataError, match="image"):
+            predict_file(str(made.folder), str(photos / name), None, "chosen")
     np.testing.assert_allclose(probabilities(listed)[[0, 2]], probabilities(one)[[0, 0]], atol=1e-6)
     ran = run_script(made, *(str(photos / n) for n in names[:2]), str(tmp_path / "out.csv"), at=tmp_path)
     assert (ran.returncode, ran.stdout, ran.stderr) == (0, "", "")
