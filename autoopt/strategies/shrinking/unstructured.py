@@ -63,4 +63,5 @@ def masked(network: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None]:
 def zero_share(network: nn.Module) -> float:
     """Share of the weights of linear and convolution layers that are exactly 0."""
     weights = [layer.weight for layer in network.modules() if isinstance(layer, LAYERS)]
-    return sum(int((w == 0).sum()) for w in weights) / max(sum(w.numel() for w in weights), 1)
+    zeros = sum(int((w == 0).sum()) for w in weights)
+    return zeros / max(sum(int(w.numel()) for w in weights), 1)

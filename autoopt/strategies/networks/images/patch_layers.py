@@ -88,12 +88,12 @@ class Attention(nn.Module):  # type: ignore[misc]
 
     def __init__(self, units: int, head_units: int) -> None:
         super().__init__()
-        self.head_units = head_units
+        self.heads = units // head_units  # and not their width: pruning makes them narrower
         self.queries_keys_values = nn.Linear(units, 3 * units)
         self.out = nn.Linear(units, units)
 
     def forward(self, sequence: Tensor) -> Tensor:
-        heads = self.queries_keys_values(sequence).unflatten(2, (3, -1, self.head_units)).permute(2, 0, 3, 1, 4)
+        heads = self.queries_keys_values(sequence).unflatten(2, (3, self.heads, -1)).permute(2, 0, 3, 1, 4)
         queries, keys, values = heads.unbind(0)
         attended = nn.functional.scaled_dot_product_attention(queries, keys, values)
         return self.out(attended.transpose(1, 2).flatten(2))

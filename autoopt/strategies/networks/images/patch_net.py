@@ -1,5 +1,6 @@
 """A network over patches of an image: a small vision transformer, or a ConvMixer."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, ClassVar, final
 
@@ -36,6 +37,12 @@ class PatchNet(ImageNetwork):
     width: int = whole(128, low=32, high=512, log=True, help="units of each patch, rounded to a multiple of 32")
     depth: int = whole(4, low=1, high=12, help="layers")
     patch: int = choice(0, 2, 4, 8, 16, help="side of a patch in pixels; 0 chooses by the image's size")
+
+    def attention_heads(self) -> Mapping[str, int]:
+        if self.mixer != "attention":
+            return {}
+        heads = max(round(self.width / UNITS_A_HEAD), 1)
+        return {f"1.mixing.layers.{2 * layer}.inner.1.queries_keys_values": heads for layer in range(self.depth)}
 
     def body(self, height: int, width: int, outputs: int) -> "nn.Module":
         from autoopt.strategies.networks.images.patch_layers import PatchBody

@@ -28,6 +28,7 @@ class TextCNN(TextNetwork):
     """
 
     name: ClassVar[str] = "text_cnn"
+    convolves: ClassVar[bool] = True
 
     width: int = whole(64, low=16, high=512, log=True, help="filters of each convolution, rounded to a multiple of 8")
     embedding: int = whole(64, low=16, high=512, log=True, help="numbers of each embedding, rounded to a multiple of 8")
