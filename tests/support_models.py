@@ -1,6 +1,8 @@
 """Small tasks for the model strategies, made from scikit-learn's sets, and what to run their graphs with."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
+from typing import Any
 
 import numpy as np
 import onnx
@@ -9,7 +11,7 @@ from numpy.typing import NDArray
 from sklearn import datasets
 
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.model import FEATURES, SCORES, Features, TableData, Trained, TrainingContext
+from autoopt.strategies.model import FEATURES, SCORES, Features, Prepared, TableData, Trained, TrainingContext
 from autoopt.task.facts import Kind, Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -106,8 +108,18 @@ def run(model: onnx.ModelProto, numbers: NDArray[np.float32]) -> NDArray[np.floa
     return scores
 
 
+def run_feed(model: onnx.ModelProto, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+    scores: NDArray[np.float32] = session(model).run([SCORES], dict(feed))[0]
+    return scores
+
+
 def graph_error(trained: Trained, data: TableData) -> float:
     """Largest difference of the graph's scores from the trained object's, relative above 1 for values."""
-    found = run(trained.artifact.graph(), data.valid.numbers)
+    return graph_error_of(trained, data.valid)
+
+
+def graph_error_of(trained: Trained, valid: Prepared) -> float:
+    """The same for rows of any kind."""
+    found = run_feed(trained.artifact.graph(), valid.model_feed(slice(None)))
     scale = np.maximum(np.abs(trained.valid_scores), 1.0)
     return float(np.max(np.abs(found - trained.valid_scores) / scale))

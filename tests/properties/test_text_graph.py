@@ -1,4 +1,4 @@
-"""The graph that cuts texts reads them as its rules say, takes any text at all, and gives in serving what it trained."""
+"""The graph that cuts texts reads them as its rules say, takes any text, and gives in serving what it trained."""
 
 import re
 from typing import Any

@@ -176,7 +176,7 @@ def _emit(
     lengths = [g.shape[1] for g in grams]
     sizes = {g.shape[1]: g.size for g in grams}
     starts = np.cumsum([0, *(sizes.get(n, 0) for n in range(1, max(lengths)))])
-    value = graph.add(
+    counts = graph.add(
         "TfIdfVectorizer",
         numbers,
         mode="TF",
@@ -187,11 +187,29 @@ def _emit(
         ngram_indexes=list(range(len(weights))),
         pool_int64s=np.concatenate([g.ravel() for g in grams]).tolist(),
     )
-    value = without_last(graph, value)
-    if sublinear:  # 1 + log(count) above 0, and 0 for 0
-        one = graph.constant(1.0, np.float32)
-        value = graph.add("Add", graph.add("Log", graph.add("Max", value, one)), graph.add("Min", value, one))
-    if (weights != 1).any():
-        value = graph.add("Mul", value, graph.constant(weights, np.float32, name="idf"))
-    graph.output(FEATURES, graph.ml("Normalizer", value, norm="L2"), np.float32, ("rows", len(weights)))
+    rows = graph.add("Shape", splitter.inputs[0], start=0, end=1)
+    features = _weighted(graph, counts, rows, weights, sublinear=sublinear)
+    graph.output(FEATURES, features, np.float32, ("rows", len(weights)))
     return graph.build()
+
+
+def _weighted(graph: GraphBuilder, counts: str, rows: str, weights: NDArray[np.float64], *, sublinear: bool) -> str:
+    """Counts (rows + 1, n) as weights in rows of length 1, float32 (rows, n).
+
+    Only the few counts above 0 are computed with: over all of them, each operator would cost as much as the counting.
+    The last row has none, and so is left out.
+    """
+    at = graph.add("NonZero", counts)  # (2, counts above 0)
+    pairs = graph.add("Transpose", at)
+    row, column = (graph.add("Gather", at, graph.constant(k, np.int64), axis=0) for k in (0, 1))
+    value = graph.add("GatherND", counts, pairs)
+    if sublinear:
+        value = graph.add("Add", graph.add("Log", value), graph.constant(1.0, np.float32))
+    if (weights != 1).any():
+        idf = graph.constant(weights, np.float32, name="idf")
+        value = graph.add("Mul", value, graph.add("Gather", idf, column))
+    squares = graph.add("Mul", value, value)
+    lengths = graph.add("ScatterElements", graph.add("ConstantOfShape", rows), row, squares, reduction="add")
+    value = graph.add("Div", value, graph.add("Gather", graph.add("Sqrt", lengths), row))
+    size = graph.add("Concat", rows, graph.constant([len(weights)], np.int64), axis=0)
+    return graph.add("ScatterND", graph.add("ConstantOfShape", size), pairs, value)
