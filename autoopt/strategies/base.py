@@ -105,7 +105,7 @@ class Strategy(ABC):
     def candidates(cls, task: TaskFacts, slot: Slot) -> Mapping[str, tuple[Value, ...]]:
         """Of a strategy that only changes speed: what a probe tries of each field, the default first."""
         tried: dict[str, tuple[Value, ...]] = {}
-        for spec in dataclasses.fields(cls):
+        for spec in _choices(cls):
             domain = spec.metadata["domain"]
             if spec.metadata["main"] and isinstance(domain, Choice):
                 tried[cls.name] = tuple(v for v in domain.values if cls.value_applies(v, task, slot) is None)

@@ -54,6 +54,7 @@ class Verdict:
     gains: Mapping[str, float]  # of each choice over its default; 1.0 where the default stayed
     expected_s: float  # of the whole training, with the defaults
     seconds: float  # that probing took
+    measured: int  # candidates
     complete: bool  # whether every candidate was measured
 
     @property
@@ -64,9 +65,8 @@ class Verdict:
             + (f" {self.gains[name]:.2f}x" if self.gains.get(name, 1.0) != 1.0 else "")
             for name, value in self.choices.items()
         ]
-        if not self.complete and all(gain == 1.0 for gain in self.gains.values()):
-            return f"not all probed, the training is short: {', '.join(told)}"
-        return f"settled by probe: {', '.join(told)}"
+        how = "settled by probe" if self.measured else "not probed, the training is short"
+        return f"{how}: {', '.join(told)}"
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> Self:
@@ -80,7 +80,7 @@ def probe(
     began = time.monotonic()
     chosen: dict[str, Value] = {name: values[0] for name, values in candidates.items()}
     gains = dict.fromkeys(chosen, 1.0)
-    complete = True
+    complete, measured = True, 0
     best = make(recipe.replace(chosen))
     try:
         expected_s = total_steps * min(best.steps(0.0) for _ in range(3))  # the first step is not like the others
@@ -95,6 +95,7 @@ def probe(
             other.steps(0.0)
             start_s = time.monotonic() - made
             gain = _compared(best, other, min(CANDIDATE_S, budget_s - spent_s))
+            measured += 1
             if gain > GAIN and start_s + expected_s / gain < expected_s / GAIN:
                 chosen[name], gains[name] = value, gains[name] * gain
                 best, other = other, best
@@ -106,6 +107,7 @@ def probe(
         gains=gains,
         expected_s=expected_s,
         seconds=time.monotonic() - began,
+        measured=measured,
         complete=complete and (COMPILE not in candidates or expected_s >= COMPILE_FROM_S),
     )
 

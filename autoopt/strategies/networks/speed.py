@@ -178,7 +178,7 @@ def _measured(
         except torch.OutOfMemoryError:  # two networks at once: the training itself may well fit
             choices = {name: values[0] for name, values in candidates.items()}
             gains = dict.fromkeys(choices, 1.0)
-            return Verdict(choices=choices, gains=gains, expected_s=0.0, seconds=0.0, complete=False)
+            return Verdict(choices=choices, gains=gains, expected_s=0.0, seconds=0.0, measured=0, complete=False)
 
 
 def _kind(
