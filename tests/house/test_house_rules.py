@@ -49,8 +49,14 @@ def test_forbidden_words_are_absent(pattern: str) -> None:
     assert hits == []
 
 
-def test_broad_catches_are_counted() -> None:
-    """One place in the package catches broadly: what an attempt may raise becomes a record there."""
+RUN_CODE_OF_OTHERS = {
+    "autoopt/strategies/networks/export.py",  # the tracer runs a network's own forward
+    "autoopt/strategies/networks/own_task.py",  # a user's build, datasets, loss and metric
+}
+
+
+def test_broad_catches_are_where_code_of_others_runs() -> None:
+    """What such code may raise becomes a candidate's failure there, and nowhere else."""
     broad = [
         relative(path)
         for path in PACKAGE
@@ -58,7 +64,7 @@ def test_broad_catches_are_counted() -> None:
         if isinstance(node, ast.ExceptHandler)
         and (node.type is None or (isinstance(node.type, ast.Name) and node.type.id == "Exception"))
     ]
-    assert len(set(broad)) <= 1, broad
+    assert set(broad) <= RUN_CODE_OF_OTHERS
 
 
 def test_every_test_file_lies_in_a_known_folder() -> None:

@@ -8,9 +8,10 @@ import time
 from pathlib import Path
 from typing import Any, Final, final
 
-import safetensors.torch
 import torch
 from safetensors import SafetensorError
+from safetensors.torch import load as tensors_of
+from safetensors.torch import save as bytes_of
 
 from autoopt.files.atomic import write_bytes, write_json
 from autoopt.strategies.learning.training import Captured, Training
@@ -62,7 +63,7 @@ class Checkpoints:
         if self._folder is None:
             return
         captured = self._training.capture()
-        content = safetensors.torch.save(dict(captured.tensors))
+        content = bytes_of(dict(captured.tensors))
         digest = hashlib.sha256(content).hexdigest()
         name = f"{digest[:16]}.safetensors"
         values = {**captured.values, "seconds": self._training.seconds + seconds}
@@ -92,7 +93,7 @@ class Checkpoints:
         content = (folder / name).read_bytes()
         if hashlib.sha256(content).hexdigest() != manifest["sha256"]:
             raise ValueError("hash differs")
-        return Captured(tensors=safetensors.torch.load(content), values=manifest["values"])
+        return Captured(tensors=tensors_of(content), values=manifest["values"])
 
 
 def identity(training: Training, rows: int) -> dict[str, Any]:
