@@ -4,6 +4,7 @@ from autoopt.bundle.check import CheckReport, CheckRow, check_bundle
 from autoopt.bundle.contents import BundleContents
 from autoopt.bundle.load import Bundle, load_bundle
 from autoopt.bundle.manifest import environment
+from autoopt.bundle.own_module import has_weights_only
 from autoopt.bundle.verify import read_manifest
 from autoopt.bundle.write import check_target, write_bundle
 
@@ -15,6 +16,7 @@ __all__ = [
     "check_bundle",
     "check_target",
     "environment",
+    "has_weights_only",
     "load_bundle",
     "read_manifest",
     "write_bundle",

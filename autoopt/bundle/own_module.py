@@ -17,6 +17,11 @@ def is_torch(artifact: VerifiedArtifact) -> bool:
     return Path(artifact.file).name == FILE
 
 
+def has_weights_only(folder: Path) -> bool:
+    """Whether a bundle has no graph."""
+    return (folder / FILE).is_file()
+
+
 def module_json(facts: TaskFacts) -> dict[str, Any]:
     """What the manifest says of the user's module: `autoopt predict --task` goes by it."""
     if facts.module_facts is None:

@@ -41,6 +41,7 @@ def export(
     from rich.text import Text
 
     from autoopt.app.artifacts import export_bundle
+    from autoopt.bundle import has_weights_only
     from autoopt.cli.results import predict_command, print_commands, print_exported
     from autoopt.cli.screen import console_for, place
 
@@ -51,7 +52,8 @@ def export(
     print_exported(console, manifest)
     console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)
     bundle = shlex.quote(place(folder))
-    print_commands(console, [predict_command(bundle, manifest["modality"])])
+    task = manifest["module"]["reference"] if has_weights_only(folder) else ""
+    print_commands(console, [predict_command(bundle, manifest["modality"], task)])
     return 0
 
 

@@ -12,6 +12,7 @@ from rich.text import Text
 
 from autoopt.app.launch import Outcome
 from autoopt.app.study import Study
+from autoopt.bundle import has_weights_only
 from autoopt.cli.screen import place
 from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
@@ -136,10 +137,14 @@ def failures_table(trials: Sequence[TrialRow]) -> Table | None:
     return table
 
 
-def predict_command(bundle: str, modality: str) -> tuple[str, str]:
-    """How new data of this kind are predicted."""
+def predict_command(bundle: str, modality: str, task: str = "") -> tuple[str, str]:
+    """How new data of this kind are predicted; `task`: of a module that has no graph."""
     data, what = NEW_DATA.get(modality, ("new.csv", "predicts new rows"))
-    return f"{command_name()} predict {bundle} {data} -o predictions.csv", what
+    return f"{command_name()} predict {bundle} {data}{_task_words(task)} -o predictions.csv", what
+
+
+def _task_words(task: str) -> str:
+    return f" --task {shlex.quote(task)}" if task else ""
 
 
 def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
@@ -155,9 +160,10 @@ def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
     found = [show, (f"{me} resume {study.name} --time 2m{where}", "searches on")]
     if study.bundle:
         bundle = shlex.quote(place(study.bundle))
+        task = study.context.facts.module if has_weights_only(study.bundle) else ""
         found[:0] = [
-            predict_command(bundle, study.context.facts.modality),
-            (f"{me} check {bundle}", "on this machine"),
+            predict_command(bundle, study.context.facts.modality, task),
+            (f"{me} check {bundle}{_task_words(task)}", "on this machine"),
         ]
     return [*found, (f"{me} ui{where}", "the same in MLflow")]
 

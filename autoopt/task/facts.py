@@ -80,6 +80,8 @@ class ModuleFacts:
     flat_outputs: bool = False  # of one output a row: (rows,), not (rows, 1)
     flat_targets: bool = True  # targets are (rows,) in a batch, not (rows, 1)
     own_metric: bool = False  # the metric is a function of the user's
+    convolves: bool = False  # it has convolutions
+    untraceable: str = ""  # why torch.export cannot follow its code; '' where it can
 
 
 @dataclass(frozen=True, kw_only=True)

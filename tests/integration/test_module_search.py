@@ -115,8 +115,40 @@ def test_the_documented_example_runs_and_its_bundle_predicts(tmp_path: Path) -> 
     assert ran.code == 0, ran.err
     assert ran.last_json["best"]["recipe"]["build.width"] == 32
     bundle = load_bundle(tmp_path / "home" / "bundles" / "own")
-    labels = bundle.predict({"input": np.zeros((3, 1, 8, 8), dtype=np.float32)})
-    assert labels.shape == (3,)
+    predicted = bundle.predict({"input": np.zeros((3, 1, 8, 8), dtype=np.float32)})
+    assert len(predicted) == 3
+    assert set(predicted["prediction"]) <= set(range(10))
+
+
+WILD = """
+class Wild(nn.Module):
+    def __init__(self):
+        super().__init__()
+        self.inner = build()
+    def forward(self, a):
+        found = self.inner(a)
+        return found * 2 if float(found.sum()) > 1e9 else found
+"""
+
+
+def test_a_module_that_torch_cannot_trace_is_trained_exported_and_predicts_with_its_file(tmp_path: Path) -> None:
+    ran = search(tmp_path, returning("build=Wild, **cut(), metric='accuracy'", WILD), trials=1)
+    assert ran.code == 0, ran.err
+    assert "quantize=static_int8: torch.export cannot trace the module" in re.sub(r"\s+", " ", ran.err)
+    assert "cannot trace" in ran.last_json["twin"]["reason"]
+    bundle = tmp_path / "home" / "bundles" / "own"
+    assert (bundle / "model.safetensors").is_file()
+    assert not (bundle / "model.onnx").exists()
+    np.savez(tmp_path / "rows.npz", input=np.ones((3, 4), dtype=np.float32))
+    words, task = ("predict", str(bundle), str(tmp_path / "rows.npz")), f"{tmp_path / 'task.py'}:task"
+    assert f"--task {task}" in ran.err
+    assert len(run_here(*words, "--task", task).out.splitlines()) == 4
+    assert run_here("check", str(bundle), "--task", task).code == 0
+    without = run_here(*words)
+    assert without.code == 2
+    assert "--task" in without.err
+    write_task(tmp_path, "# other code\n")
+    assert "its hash differs" in run_here(*words, "--task", task).err
 
 
 LATER = "class Late(nn.Module):\n    def __init__(self):\n        super().__init__()\n        self.inner = build()\n"

@@ -9,13 +9,15 @@ import onnx
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
+from autoopt.space.domains import Value
 from autoopt.strategies.base import Stage, Strategy, choice, whole
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions, static_int8_convolutions
 from autoopt.strategies.deploying.quantizer import calibration_reader, loaded, on_disk
 from autoopt.strategies.model import Artifact, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
-from autoopt.values import FailureReason
+from autoopt.task.facts import TaskFacts
+from autoopt.values import FailureReason, Slot
 
 WIDE_COLUMN = 4.0
 
@@ -72,6 +74,17 @@ class Quantize(Strategy):
         "none", "compact", "weights_int8", "dynamic_int8", "static_int8", main=True, help="compression after training"
     )
     calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
+
+    @classmethod
+    def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
+        own = task.module_facts
+        if own is None or value == "none":
+            return None
+        if own.untraceable:
+            return f"torch.export cannot trace the module: {own.untraceable}"
+        if value == "dynamic_int8" and own.convolves:
+            return "the runtime's dynamic convolutions are several times slower than its float ones"
+        return None
 
     def apply(self, artifact: Artifact, calibration: Prepared | None) -> onnx.ModelProto:
         """The graph to deploy. `calibration` are prepared training rows, needed by static_int8 only.

@@ -126,6 +126,10 @@ class OwnModule(Network):
             name.removeprefix("network."): value.detach().cpu().numpy().copy()
             for name, value in network.state_dict().items()
         }
+        facts = data.facts.module_facts
+        if facts is not None and facts.untraceable:  # found out at the start: it need not be found out again
+            reason = f"torch.export cannot trace the module: {facts.untraceable}"
+            return UntracedArtifact(weights=weights, build=dict(self.choices), reason=reason)
         try:
             model = exported_graph(scored, some, tuple(t.name for t in data.facts.tensors))
         except StageFailure as error:  # trained and measured all the same, by torch itself

@@ -1,6 +1,9 @@
 """The user's module at work for the first time: built with its defaults, and given a few rows."""
 
+import contextlib
 import inspect
+import sys
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -71,6 +74,35 @@ def output_form(outputs: NDArray[np.float64], loss: str, target: NDArray[Any], *
     if form == LOGIT and not zero_one:
         raise DataError(f"The loss {loss} with one output a row wants the targets 0 and 1.", "Give those.")
     return form
+
+
+def convolves(network: Any) -> bool:
+    """Whether some layer of it is a convolution."""
+    from torch import nn
+
+    kinds = (nn.Conv1d, nn.Conv2d, nn.Conv3d)
+    return any(isinstance(layer, kinds) for layer in network.modules())
+
+
+def why_untraceable(network: Any, inputs: Sequence[NDArray[Any]]) -> str:
+    """What torch.export stumbles over in the module's code, in a line; '' where it does not."""
+    import torch
+
+    network.eval()
+    rows = torch.export.Dim("rows", min=1)
+    given = tuple(torch.from_numpy(np.ascontiguousarray(a)) for a in inputs)
+    reason = ""
+    for strict in (False, True):
+        try:
+            with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+                warnings.simplefilter("ignore")
+                torch.export.export(network, given, dynamic_shapes=tuple({0: rows} for _ in given), strict=strict)
+        except Exception as error:  # noqa: BLE001 - whatever the tracer raises, it is the answer
+            lines = str(error).strip().splitlines()
+            reason = reason or f"{type(error).__name__}: {lines[0].strip() if lines else 'no message'}"
+        else:
+            return ""
+    return reason
 
 
 def input_names(network: Any, count: int) -> tuple[str, ...]:

@@ -15,7 +15,17 @@ from autoopt.task.assemble import PreparedTask
 from autoopt.task.facts import Kind, Modality, ModuleFacts, TaskFacts, TensorFacts
 from autoopt.task.metrics import METRICS, Metric, fitting_metric, metric
 from autoopt.task.module.choices import Choices, defaults, parse_choices
-from autoopt.task.module.forward import LOGIT, LOGITS, VALUES, built, input_names, output_form, outputs_of
+from autoopt.task.module.forward import (
+    LOGIT,
+    LOGITS,
+    VALUES,
+    built,
+    convolves,
+    input_names,
+    output_form,
+    outputs_of,
+    why_untraceable,
+)
 from autoopt.task.module.items import Items, spread
 from autoopt.task.module.loading import load_task, source_files, split_reference
 from autoopt.task.module.spec import LOSSES, OWN, ModuleTask
@@ -39,6 +49,8 @@ class _Tried:
     classes: tuple[str, ...]
     output: str
     flat_outputs: bool
+    convolves: bool
+    untraceable: str
     tensors: tuple[TensorFacts, ...]
 
 
@@ -81,6 +93,8 @@ def prepare_module(source: Any, options: TaskOptions, name: str | None = None) -
             choices=choices,
             held=items["train"].fits() and items["train"].always_alike(),
             flat_outputs=tried.flat_outputs,
+            convolves=tried.convolves,
+            untraceable=tried.untraceable,
             flat_targets=items["train"].first.flat_target,
             own_metric=callable(task.metric) and options.metric is None,
         ),
@@ -200,7 +214,15 @@ def _tried(
         for name, a in zip(names, items["train"].first.inputs, strict=True)
     )
     kind = Kind.REGRESSION if not classes else Kind.BINARY if width == 2 else Kind.MULTICLASS
-    return _Tried(kind=kind, classes=classes, output=output, flat_outputs=outputs.ndim == 1, tensors=tensors)
+    return _Tried(
+        kind=kind,
+        classes=classes,
+        output=output,
+        flat_outputs=outputs.ndim == 1,
+        convolves=convolves(network),
+        untraceable=why_untraceable(network, [a[:FIRST_ROWS] for a in parts["valid"].tensors]),
+        tensors=tensors,
+    )
 
 
 def _target(
