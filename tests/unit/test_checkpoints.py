@@ -2,21 +2,26 @@
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import pytest
 import safetensors.numpy
 import torch
 from support_learning import Watched, convolutional, digest, judge_of, perceptron, plan_of, source_of
-from support_network import Reports
+from support_network import Reports, context, task
 from torch import nn
 
+from autoopt.files.hashing import sha256_file
 from autoopt.space.domains import Value
 from autoopt.strategies.learning.augment import Augment
 from autoopt.strategies.learning.checkpoint import MANIFEST
 from autoopt.strategies.learning.plan import Plan
 from autoopt.strategies.learning.source import Batch, Source, TensorSource
 from autoopt.strategies.learning.training_loop import Learned, fit
+from autoopt.strategies.model import Trained
+from autoopt.strategies.networks.mlp import MLP
+from autoopt.task.facts import Kind
 
 EPOCHS = 6
 RECIPES: dict[str, dict[str, Value]] = {
@@ -224,3 +229,28 @@ def test_rows_come_in_the_order_of_the_undisturbed_training(tmp_path: Path) -> N
     with pytest.raises(CutOffError):
         seen(tmp_path / "mine", CutOff(4))
     assert seen(tmp_path / "mine", Reports()) == undisturbed[-2 * 96 :]
+
+
+def test_the_mlp_goes_on_from_the_folder_of_its_context(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    now = [0.0]
+    monkeypatch.setattr(time, "monotonic", lambda: now[0])
+    data, model = task(Kind.BINARY, embed=True), MLP(width=16, epochs=5)
+
+    def trained(name: str, reports: Reports) -> tuple[Trained, str]:
+        def report(step: int, values: dict[str, float]) -> None:
+            now[0] += 60.0  # so that every epoch is worth a checkpoint
+            reports(step, values)
+
+        found = model.train(data, dataclasses.replace(context(), report=report, checkpoints=tmp_path / name))
+        saved = tmp_path / f"{name} saved"
+        saved.mkdir()
+        found.artifact.save(saved)
+        return found, sha256_file(saved / "weights.safetensors")
+
+    whole, expected = trained("undisturbed", Reports())
+    with pytest.raises(CutOffError):
+        trained("cut off", CutOff(3))
+    found, weights = trained("cut off", Reports())
+    assert "went on from a checkpoint of epoch 3" in found.notes
+    assert weights == expected
+    assert (found.valid_scores == whole.valid_scores).all()
