@@ -57,17 +57,17 @@ def counted(
     """The first two thirds of the rows are train, the rest valid; a value target is the topic times 10 plus 100."""
     topics = 2 if kind is Kind.BINARY else 3
     texts, topic = rows_of_words(rows, topics, seed=1)
-    if target is None:
-        target = topic if kind.classifies else 100.0 + 10.0 * topic
+    values: NDArray[Any] = topic if kind.classifies else 100.0 + 10.0 * topic
+    values = values if target is None else target
     facts = text_facts(kind=kind, classes=classes or topics)
     cut = rows * 2 // 3
     counting = fit_counting(texts[:cut], facts, TextClean(), NGrams(most=1000))
     data = TrainingData(
         facts=facts,
         train=Counts(values=counting.transform(texts[:cut])),
-        train_target=target[:cut],
+        train_target=values[:cut],
         valid=Counts(values=counting.transform(texts[cut:])),
-        valid_target=target[cut:],
+        valid_target=values[cut:],
     )
     return data, counting
 

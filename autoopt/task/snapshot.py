@@ -167,7 +167,7 @@ class Snapshot:
         part, at = self.part(name), slice(None) if rows is None else rows
         numbers = dict(zip(self.facts.number_columns, part.numbers[at].T, strict=True))
         texts = dict(zip(self.facts.category_columns, part.categories[at].T, strict=True))
-        texts |= dict(zip(self.facts.text_columns, part.texts[at].T, strict=False))
+        texts |= dict(zip(self.facts.text_columns, part.texts[at].T, strict=True))
         columns: dict[str, Any] = {}
         for column in (c for c in self.facts.columns if c.used):
             if column.name in texts:

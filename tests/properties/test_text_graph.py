@@ -59,11 +59,11 @@ def test_any_text_alone_gives_what_it_gives_beside_others(rows: list[tuple[str, 
     for fitted, output in ((COUNTING, FEATURES), (NUMBERING, CODES)):
         session = Session(fitted.graph.SerializeToString())
         together = session.run_all(fitted.splitter.feed(texts))[output]
-        kept = fitted.transform(texts)
-        assert np.array_equal(kept if output == CODES else kept.toarray(), together)
         for k in range(len(rows)):
             assert np.array_equal(session.run_all(fitted.splitter.feed(texts[k : k + 1]))[output][0], together[k])
         assert np.isfinite(together).all()
+        kept: Any = fitted.transform(texts)
+        assert np.array_equal(kept if output == CODES else kept.toarray(), together)
     lengths = np.linalg.norm(COUNTING.transform(texts).toarray(), axis=1)
     assert np.all(np.isclose(lengths, 1, atol=1e-5) | (lengths == 0))
     codes = NUMBERING.transform(texts)

@@ -2,6 +2,7 @@
 
 import re
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -12,6 +13,7 @@ from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
 from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
 from autoopt.strategies import models
+from autoopt.strategies.base import Strategy
 from autoopt.strategies.model import CODES, FEATURES
 from autoopt.strategies.prepared import Counts, Tokens
 from autoopt.strategies.text.counting import fit_counting
@@ -22,14 +24,15 @@ from autoopt.strategies.text.tokenizer import Splitter, text_batches
 from autoopt.strategies.text.tokens import TokenNumbers
 from autoopt.task.facts import Modality
 from autoopt.task.snapshot import Part
+from autoopt.values import Slot
 
 ONE = text_facts(("text",))
 TWO = text_facts(("title", "text"))
 TEXTS, _ = rows_of_words(60, 3, seed=2)
 
 
-def tokens_of(text: str, unit: Unit = "words", **clean: object) -> set[str]:
-    splitter = Splitter.of(ONE, TextClean(**clean), unit)  # type: ignore[arg-type]
+def tokens_of(text: str, unit: Unit = "words", **clean: Any) -> set[str]:
+    splitter = Splitter.of(ONE, TextClean(**clean), unit)
     return set(splitter.frequencies(column(text))[0])
 
 
@@ -44,7 +47,7 @@ def tokens_of(text: str, unit: Unit = "words", **clean: object) -> set[str]:
     ],
     ids=str,
 )
-def test_what_a_word_is(clean: dict[str, object], expected: set[str]) -> None:
+def test_what_a_word_is(clean: dict[str, Any], expected: set[str]) -> None:
     assert tokens_of('<b class="x">Déjà VU</b> &amp; 3 times!', **clean) == expected
 
 
@@ -64,7 +67,7 @@ def test_characters_are_tokens_and_runs_of_others_are_one_unknown() -> None:
 @pytest.mark.parametrize("options", [{}, {"sublinear": False}, {"idf": False}], ids=str)
 def test_counts_are_scikit_learns(span: str, options: dict[str, bool]) -> None:
     unit, shortest, longest = SPANS[span]
-    own = fit_counting(TEXTS[:, 1:], ONE, TextClean(), NGrams(span=span, most=50_000, **options))  # type: ignore[arg-type]
+    own = fit_counting(TEXTS[:, 1:], ONE, TextClean(), NGrams(span=span, most=50_000, **options))
     theirs = TfidfVectorizer(
         analyzer="word" if unit == "words" else "char",
         token_pattern=r"[a-z0-9]+" if unit == "words" else None,
@@ -150,6 +153,15 @@ def test_odd_texts_alone_in_a_batch_and_beside_others(text: str, unit: Unit) -> 
         codes = numbers.transform(texts)
         assert codes.min() >= 0
         assert codes.max() < numbers.vocabulary
+
+
+@pytest.mark.parametrize("strategy", [TextClean, NGrams, TokenNumbers])
+def test_cards_are_complete(strategy: type[Strategy]) -> None:
+    assert all(d.summary and d.stage == "prepare" and d.domain.contains(d.default) for d in strategy.declarations())
+    for words in ("What:", "Helps:", "Units:", "Reference:"):
+        assert words in (strategy.__doc__ or "")
+    assert strategy.applies(ONE, Slot(index=0)) is None
+    assert "no free text" in str(strategy.applies(text_facts(()), Slot(index=0)))
 
 
 @pytest.mark.parametrize("empty", ["", "?!"])

@@ -51,14 +51,15 @@ class NGramBayes(Model):
         context.report(0, {})
         present, target = present_classes(data, self.name)
         counts, columns, notes = wide(data.train), len(data.facts.classes), list[str]()
-        coefs, intercepts = [], []
+        coefs: list[Floats] = []
+        offsets: list[float] = []
         for step, k in enumerate([1] if columns == 2 else range(len(present)), start=1):
             with noting_convergence(notes, self.name):
-                coef, intercept = self._against_rest(counts, target == k)
-            coefs.append(coef)
-            intercepts.append(intercept)
+                one_coef, offset = self._against_rest(counts, target == k)
+            coefs.append(one_coef)
+            offsets.append(offset)
             context.report(step, {})
-        coef, intercept = np.stack(coefs, axis=1), np.array(intercepts)
+        coef, intercept = np.stack(coefs, axis=1), np.array(offsets)
         if columns > 2:
             coef, intercept = spread(coef, present, columns, 0.0), spread(intercept, present, columns, _ABSENT_LOGIT)
         scores = _probabilities(np.asarray(wide(data.valid) @ coef + intercept))

@@ -65,8 +65,7 @@ class Splitter:
 
     def _split(self, graph: GraphBuilder, flat: str) -> str:
         if self.clean.case == "lower":
-            how = {"case_change_action": "LOWER", "locale": _LOCALE, "is_case_sensitive": 1}
-            flat = graph.add("StringNormalizer", flat, **how)
+            flat = graph.add("StringNormalizer", flat, case_change_action="LOWER", locale=_LOCALE, is_case_sensitive=1)
         pattern: dict[str, Any] = {"tokenexp": self.clean.character_pattern}
         if self.unit == "words":
             pattern = {"separators": list(self.clean.word_separators)}
