@@ -59,6 +59,8 @@ def check_folder(bundle: str | Path, task: str | None = None) -> CheckReport:
 
 def study_view(study: Study) -> StudyView:
     """A stored study as the report shows it; the exported pair is that of its last bundle, if it is still there."""
+    from autoopt.app.sheet import contact_sheet  # opens data: pandas
+
     with open_ledger(study.places) as ledger:
         exports = ledger.exports(study.name)
     context, trials, manifest = study.context, tuple(study.trials), _manifest(study)
@@ -73,6 +75,7 @@ def study_view(study: Study) -> StudyView:
         best=exported or study.best or study.nearest_miss,
         verified=_verified(manifest) if manifest and exported else None,
         test_looks=sum(e.test is not None for e in exports),
+        images=contact_sheet(context.snapshot, context.facts),
         **_of_manifest(manifest if exported else None),
     )
 

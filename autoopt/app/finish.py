@@ -8,6 +8,7 @@ from typing import Any
 
 from autoopt.app.context import StudyContext
 from autoopt.app.pick import picked
+from autoopt.app.sheet import contact_sheet
 from autoopt.bundle import BundleContents, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.executors import Executor, Failed, Finished, Job
@@ -245,6 +246,7 @@ class Finisher:
             chosen=exported.chosen,
             missed=exported.missed,
             environment=environment(),
+            images=contact_sheet(self._context.snapshot, self._context.facts),
         )
         return BundleContents(
             study=study,

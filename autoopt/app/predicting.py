@@ -87,8 +87,16 @@ def _image_files(image: FrontInput, data: str) -> tuple[ImageFile, ...]:
 def _path_column(image: FrontInput, data: str) -> str:
     """The column named like the input; where there is none, the one whose first value is a picture's name."""
     table = read_table(data)
+    if image.name in table.names:
+        return image.name
     named = [n for n in table.names if table.rows and has_picture_ending(str(table.column(n)[0].as_py()))]
-    return named[0] if image.name not in table.names and len(named) == 1 else image.name
+    if len(named) != 1:
+        why = "more than one column holds names of images" if named else "no column holds names of images"
+        mend = (
+            f"Give a folder or an archive of images, one image, or a table with their paths in a column {image.name!r}."
+        )
+        raise DataError(f"{data} has no column {image.name!r}, and {why}.", mend)
+    return named[0]
 
 
 def _arrays(inputs: tuple[FrontInput, ...], data: str) -> dict[str, np.ndarray]:
@@ -104,4 +112,5 @@ def _arrays(inputs: tuple[FrontInput, ...], data: str) -> dict[str, np.ndarray]:
         with loaded:
             return {name: loaded[name] for name in loaded.files}
     except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        raise DataError(f"{data} cannot be read: {error}.", mend) from error
+        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
+        raise DataError(f"{data} cannot be read: {reason}.", mend) from error

@@ -6,8 +6,8 @@ from typing import Final
 
 from autoopt.bundle.own_module import is_torch
 from autoopt.ledger import StudyRow, TrialRow
+from autoopt.runtime.predictor import WEIGHTS_FILE
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
-from autoopt.strategies.networks.untraced import FILE
 from autoopt.task.facts import TaskFacts
 
 SCHEMA_VERSION: Final = 1
@@ -20,7 +20,7 @@ GRAPHS: Final[Mapping[str, str]] = {"float": "model.onnx", "quantized": "model.q
 
 def file_of(artifact: VerifiedArtifact) -> str:
     """Its name in the bundle."""
-    return FILE if is_torch(artifact) else GRAPHS[artifact.role]
+    return WEIGHTS_FILE if is_torch(artifact) else GRAPHS[artifact.role]
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -7,19 +7,19 @@ from typing import Any
 from autoopt.errors import BundleError, DataError
 from autoopt.files import sha256_file
 from autoopt.runtime import Runner
+from autoopt.runtime.predictor import WEIGHTS_FILE
 from autoopt.stages.contract import VerifiedArtifact
-from autoopt.strategies.networks.untraced import FILE
 from autoopt.task.facts import TaskFacts
 
 
 def is_torch(artifact: VerifiedArtifact) -> bool:
     """Whether an artifact is weights for torch and not a graph."""
-    return Path(artifact.file).name == FILE
+    return Path(artifact.file).name == WEIGHTS_FILE
 
 
 def has_weights_only(folder: Path) -> bool:
     """Whether a bundle has no graph."""
-    return (folder / FILE).is_file()
+    return (folder / WEIGHTS_FILE).is_file()
 
 
 def module_json(facts: TaskFacts) -> dict[str, Any]:

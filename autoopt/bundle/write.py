@@ -15,10 +15,10 @@ from autoopt.bundle.swap import hold, put_in_place, remove_leftovers
 from autoopt.bundle.verify import read_manifest
 from autoopt.errors import BundleError, OptionError
 from autoopt.files.atomic import sync_file, sync_folder
+from autoopt.runtime.predictor import WEIGHTS_FILE
 from autoopt.space.recipe import Recipe
-from autoopt.stages.augmented import AUGMENTED
-from autoopt.stages.rows import front_of
-from autoopt.strategies.networks.untraced import FILE
+from autoopt.stages.contract import AUGMENTED
+from autoopt.stages.front import front_of
 from autoopt.task.facts import Modality, Role, TaskFacts
 
 OTHER_FILES = (
@@ -74,7 +74,7 @@ def _usual_names(folder: Path) -> set[str]:
     with (folder / MANIFEST).open("rb") as file:
         ours = b'"schema_version"' in file.read(1000)
     weights = {str(p.relative_to(folder)) for p in (folder / "weights").glob("*")}
-    return {FRONT, SAMPLE, *GRAPHS.values(), FILE, *OTHER_FILES, *weights} if ours else set()
+    return {FRONT, SAMPLE, *GRAPHS.values(), WEIGHTS_FILE, *OTHER_FILES, *weights} if ours else set()
 
 
 def write_bundle(folder: Path, contents: BundleContents) -> Path:

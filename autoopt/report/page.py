@@ -78,6 +78,7 @@ def _context(view: StudyView) -> dict[str, Any]:
         "failures": failures(view.trials),
         "data_words": data_words(facts),
         "roles": roles(facts),
+        "images": view.images,
         "left_out": [c for c in facts.columns if not c.used and c.role is not Role.TARGET],
         "asked": asked(view),
         "test_looks": view.test_looks,

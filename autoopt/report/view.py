@@ -26,6 +26,7 @@ class StudyView:
     chosen: str = ""  # "float" or "quantized"; '' when it is what the best trial's recipe deploys
     missed: str = ""  # limits that the chosen artifact breaks, in words
     environment: Mapping[str, Any] = field(default_factory=dict)  # where the export was measured
+    images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by class some of its images, as data URIs
 
     @property
     def artifact(self) -> VerifiedArtifact | None:

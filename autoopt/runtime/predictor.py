@@ -16,6 +16,8 @@ BATCH_ROWS: Final = 8192
 TEXT_ROWS: Final = 256
 ARRAY_BYTES: Final = 1 << 20
 WEIGHTS_ENDING: Final = ".safetensors"
+WEIGHTS_FILE: Final = f"model{WEIGHTS_ENDING}"
+"""Stands in place of a graph where a module cannot be traced."""
 """Of an artifact that is a module's weights: only torch, and the user's own code, can run it."""
 
 

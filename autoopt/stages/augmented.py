@@ -7,11 +7,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.space.recipe import Recipe
+from autoopt.stages.contract import AUGMENTED
 from autoopt.strategies.learning.augment import Augment
 from autoopt.strategies.model import TrainingData
 from autoopt.strategies.prepared import Pixels
 
-AUGMENTED: Final = "augmented.png"
 IMAGES: Final = 8
 DRAWS: Final = 4
 _GAP = 2  # pixels between images

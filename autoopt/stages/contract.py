@@ -2,13 +2,16 @@
 
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 from autoopt.values import Measurement
 
 EVALUATE_ENTRY = "autoopt.stages.worker:evaluate"
 REMEASURE_ENTRY = "autoopt.stages.worker:remeasure"
 VERIFY_ENTRY = "autoopt.stages.worker:verify"
+
+AUGMENTED: Final = "augmented.png"
+"""A picture beside a training on images, and in its bundle: some of them, and what augmentation made of them."""
 
 
 class Reporter(Protocol):

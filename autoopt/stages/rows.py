@@ -6,34 +6,14 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.runtime.front import FrontInput, front_json, graph_input_name
+from autoopt.runtime.front import graph_input_name
 from autoopt.strategies.tables.preprocess import graph_feed
 from autoopt.strategies.text.tokenizer import text_batches
-from autoopt.task.facts import Modality, TaskFacts, TensorFacts
+from autoopt.task.facts import TaskFacts
 from autoopt.task.snapshot import Part
 
 Feed = dict[str, NDArray[Any]]
 """Graph inputs by name: double or string (rows, 1) for columns, (rows, ...) for pixels and a module's inputs."""
-
-
-def front_of(facts: TaskFacts) -> dict[str, Any]:
-    """The content of front.json: a task's raw inputs as people have them, and what its scores mean."""
-    return front_json(
-        number_columns=facts.number_columns,
-        category_columns=facts.category_columns,
-        text_columns=facts.text_columns,
-        arrays=[_front_input(facts, t) for t in facts.tensors],
-        kind=facts.kind.value,
-        classes=facts.classes,
-        numeric_classes=facts.numeric_classes,
-        target=facts.target,
-    )
-
-
-def _front_input(facts: TaskFacts, array: TensorFacts) -> FrontInput:
-    if facts.modality is Modality.IMAGES:
-        return FrontInput.image(array.name, *array.shape[:2])
-    return FrontInput.tensor(array.name, array.dtype, array.shape)
 
 
 def feed_of(facts: TaskFacts, part: Part) -> Feed:

@@ -296,3 +296,13 @@ def test_images_and_arrays_have_no_columns(modality: Modality, tensor: TensorFac
     assert page.text.count(words) == 2
     assert "columns" not in page.text
     assert ("70 images" in page.text) == (modality is Modality.IMAGES)
+
+
+def test_images_are_in_the_page_itself() -> None:
+    uri = "data:image/png;base64,iVBORw0KGgo="
+    text = render_report(view(images={EVIL: (uri, uri), "dog": (uri,)}))
+    page = Page(text)
+    assert [v for k, v in page.attributes if k == "src"] == [uri] * 3
+    assert "img-src data:" in text
+    assert EVIL not in text
+    assert "img-src" not in render_report(view())

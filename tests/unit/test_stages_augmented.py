@@ -9,7 +9,8 @@ from PIL import Image
 from support_modalities import HEIGHT, ROWS, WIDTH, facts_of, image_task
 
 from autoopt.space.recipe import Recipe
-from autoopt.stages.augmented import AUGMENTED, DRAWS, IMAGES, save_augmented
+from autoopt.stages.augmented import DRAWS, IMAGES, save_augmented
+from autoopt.stages.contract import AUGMENTED
 from autoopt.strategies.model import TrainingData
 from autoopt.strategies.prepared import Pixels, Tokens
 from autoopt.task.facts import Modality

@@ -14,10 +14,11 @@ from safetensors.numpy import load_file, save
 
 from autoopt.errors import StageFailure
 from autoopt.files import write_bytes
+from autoopt.runtime.predictor import WEIGHTS_FILE
 from autoopt.strategies.model import Artifact
 from autoopt.values import FailureReason
 
-FILE: Final = "model.safetensors"
+FILE: Final = WEIGHTS_FILE
 _META: Final = "autoopt"
 _HEAD_BYTES: Final = 8
 
