@@ -2,9 +2,11 @@
 that can."""
 
 import dataclasses
+from functools import cache
 from pathlib import Path
 
 import numpy as np
+import onnx
 import pytest
 import torch
 from hypothesis import given, settings
@@ -13,7 +15,8 @@ from support_network import Reports, context
 from support_texts import LENGTH, VOCABULARY, negations, run_codes, texts, topics
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.deploying.quantize import dynamic_int8
+from autoopt.strategies.deploying.embeddings import int8_embeddings, quantized_columns
+from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import CODES, SCORES, Trained
 from autoopt.strategies.networks.exported import ExportedArtifact
 from autoopt.strategies.networks.texts.bag_module import ngram_buckets
@@ -34,6 +37,9 @@ SMALL: dict[str, TextNetwork] = {
 }
 SEES_ORDER = ("bag-all", "cnn", "transformer")
 RECIPE = {"batch_size": 32, "optimizer.learning_rate": 0.01}
+
+FORMS = [(name, "static_int8") for name in SMALL]
+FORMS += [(name, "dynamic_int8") for name, network in SMALL.items() if not network.convolves]
 
 every_network = pytest.mark.parametrize("name", SMALL)
 
@@ -163,11 +169,47 @@ def test_same_seed_same_network(name: str) -> None:
     assert np.array_equal(first.valid_scores, second.valid_scores)
 
 
-@every_network
-def test_int8_keeps_the_scores(name: str) -> None:
-    data, found = topics(Kind.BINARY), trained(name, Kind.BINARY)
-    scores = run_codes(dynamic_int8(found.artifact.graph()), data.valid.codes)
-    assert np.abs(scores - found.valid_scores).max() < 0.05
+@pytest.mark.parametrize("name,form", FORMS)
+def test_int8_keeps_the_scores_and_takes_less_space(name: str, form: str) -> None:
+    data, found = topics(Kind.BINARY), _trained_for_int8(name)
+    scores, graph = found.valid_scores, Quantize(form=form).apply(found.artifact, data.train)
+    assert np.abs(run_codes(graph, data.valid.codes) - scores).max() < 0.05
+    assert np.isfinite(run_codes(graph, np.zeros((2, LENGTH), np.int64))).all()
+    tables = {i.name for i in graph.graph.initializer if i.data_type == onnx.TensorProto.FLOAT and len(i.dims) == 2}
+    looked_up = {node.input[0] for node in graph.graph.node if node.op_type == "Gather"}
+    large = [i.name for i in graph.graph.initializer if i.name in tables & looked_up and np.prod(i.dims) >= 4096]
+    assert large == []
+    assert graph.ByteSize() < found.artifact.graph().ByteSize()
+
+
+@cache
+def _trained_for_int8(name: str) -> Trained:
+    return trained(name, Kind.BINARY)
+
+
+@settings(deadline=None)
+@given(rows=st.integers(2, 50), width=st.integers(1, 9), seed=st.integers(0, 99), size=st.floats(1e-6, 1e4))
+def test_a_table_in_int8_is_off_by_half_a_step_at_most(rows: int, width: int, seed: int, size: float) -> None:
+    table = (np.random.default_rng(seed).normal(size=(rows, width)) * size).astype(np.float32)
+    table[0] = 0.0
+    codes, scales = quantized_columns(table)
+    assert codes.dtype == np.int8
+    assert (codes[0] == 0).all()
+    assert (np.abs(codes * scales - table) <= 0.501 * scales).all()
+
+
+def test_a_table_that_is_used_otherwise_too_stays_as_it_is() -> None:
+    nodes = [
+        onnx.helper.make_node("Gather", ["table", CODES], ["rows"]),
+        onnx.helper.make_node("ReduceSum", ["table"], ["sum"], keepdims=0),
+        onnx.helper.make_node("Add", ["rows", "sum"], [SCORES]),
+    ]
+    table = onnx.numpy_helper.from_array(np.ones((100, 50), np.float32), "table")
+    given_codes = onnx.helper.make_tensor_value_info(CODES, onnx.TensorProto.INT64, ["rows", 3])
+    scores = onnx.helper.make_tensor_value_info(SCORES, onnx.TensorProto.FLOAT, ["rows", 3, 50])
+    graph = onnx.helper.make_graph(nodes, "g", [given_codes], [scores], [table])
+    model = onnx.helper.make_model(graph, opset_imports=[onnx.helper.make_opsetid("", 18)], ir_version=10)
+    assert int8_embeddings(model).SerializeToString() == model.SerializeToString()
 
 
 @every_network

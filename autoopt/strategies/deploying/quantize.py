@@ -12,6 +12,7 @@ from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
 from autoopt.strategies.base import Stage, Strategy, choice, whole
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions, static_int8_convolutions
+from autoopt.strategies.deploying.embeddings import int8_embeddings
 from autoopt.strategies.deploying.quantizer import calibration_reader, loaded, on_disk
 from autoopt.strategies.model import Artifact, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
@@ -60,9 +61,9 @@ class Quantize(Strategy):
 
     Weights take a quarter of the bytes. At batch 1, networks of 512 units get two to four times as fast, those of 256
     stay as they are, and those of 128 and less get slower, as the conversions cost more than the products save; at
-    batch 256 all gain, the wide ones three times and more (scripts/bench/twin.py): measure. Scores, skips and
-    embeddings stay float (Jacob et al. 2018). On processors without VNNI, sums of uint8 x int8 may saturate: the
-    export's parity check tells.
+    batch 256 all gain, the wide ones three times and more (scripts/bench/twin.py): measure. Embeddings of tokens are
+    looked up in int8 and summed in float. Scores, skips and embeddings of categories stay float (Jacob et al. 2018).
+    On processors without VNNI, sums of uint8 x int8 may saturate: the export's parity check tells.
     calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by.
     """
 
@@ -107,11 +108,17 @@ class Quantize(Strategy):
             if convolves:  # the runtime's dynamic convolutions are several times slower than its float ones
                 message = "quantize: dynamic_int8 is of no use to a network of convolutions; static_int8 is"
                 raise StageFailure(FailureReason.ERROR, message)
-            return dynamic_int8(graph)
+            return _with_tables(dynamic_int8(graph), artifact)
         if calibration is None or calibration.rows == 0:
             raise StageFailure(FailureReason.ERROR, "quantize: static_int8 needs calibration rows, and there are none")
         quantized = static_int8_convolutions if convolves else static_int8
-        return quantized(graph, calibration, spread_rows(calibration.rows, self.calibration_rows))
+        chosen = spread_rows(calibration.rows, self.calibration_rows)
+        return _with_tables(quantized(graph, calibration, chosen), artifact)
+
+
+def _with_tables(quantized: onnx.ModelProto, artifact: Artifact) -> onnx.ModelProto:
+    """Tables of embeddings in int8 as well, in networks that torch exported: there they can be most of the bytes."""
+    return int8_embeddings(quantized) if artifact.kind == "exported" else quantized
 
 
 def spread_rows(rows: int, count: int) -> NDArray[np.int64]:
