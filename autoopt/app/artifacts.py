@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from autoopt.app.options import Places
+from autoopt.app.sheet import contact_sheet
 from autoopt.app.studies import open_ledger
 from autoopt.app.study import Study
 from autoopt.bundle import CheckReport, check_bundle, check_target, load_bundle, read_manifest
@@ -59,8 +60,6 @@ def check_folder(bundle: str | Path, task: str | None = None) -> CheckReport:
 
 def study_view(study: Study) -> StudyView:
     """A stored study as the report shows it; the exported pair is that of its last bundle, if it is still there."""
-    from autoopt.app.sheet import contact_sheet  # opens data: pandas
-
     with open_ledger(study.places) as ledger:
         exports = ledger.exports(study.name)
     context, trials, manifest = study.context, tuple(study.trials), _manifest(study)

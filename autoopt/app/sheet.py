@@ -6,9 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from autoopt.errors import DataError
-from autoopt.stages.sample import data_uri
 from autoopt.task.facts import Modality, TaskFacts
-from autoopt.task.snapshot import Snapshot
 
 CLASSES = 10
 EACH = 6
@@ -20,6 +18,9 @@ def contact_sheet(snapshot: str | Path, facts: TaskFacts) -> Mapping[str, tuple[
     """Images of the valid part as data URIs, by class; {} for other data, or where the snapshot is gone."""
     if facts.modality is not Modality.IMAGES:
         return {}
+    from autoopt.stages.sample import data_uri  # opens data: pandas, which tables' reports do without
+    from autoopt.task.snapshot import Snapshot
+
     try:
         part = Snapshot.open(snapshot).part("valid")
     except DataError:
