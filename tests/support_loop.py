@@ -95,6 +95,11 @@ class ScriptedExecutor(Executor):
     def slots(self) -> Sequence[Slot]:
         return self._slots
 
+    @property
+    def at_work(self) -> list[tuple[Job, Ending, int]]:
+        """What the slots are at."""
+        return list(self._at_work.values())
+
     def start(self) -> None:
         """Nothing to get ready."""
 

@@ -17,6 +17,7 @@ from autoopt.orchestrator.attempts import PLANNED_STEPS, Ending, Running, outcom
 from autoopt.orchestrator.clock import BudgetClock, training_limit_s
 from autoopt.orchestrator.observer import Observer
 from autoopt.orchestrator.rungs import Rungs
+from autoopt.orchestrator.shared_training import MOST_WAITING, must_wait
 from autoopt.orchestrator.teacher import teacher_key, with_teacher
 from autoopt.planners import KnownTrial, Planner, PlannerOutcome
 from autoopt.space.recipe import Recipe
@@ -76,6 +77,10 @@ class _Known:
     outcome: PlannerOutcome
 
 
+_Work = tuple[int, Recipe, int]
+"""A trial's number, its recipe and how many attempts at it there were."""
+
+
 class SearchLoop:
     """Runs one session of one study. `stop()` may be called from a signal handler."""
 
@@ -99,7 +104,7 @@ class SearchLoop:
         self._clock = clock
         self._outbox = outbox
         self._observer = observer
-        self._owed: deque[tuple[int, Recipe, int]] = deque()  # (number, recipe, attempts so far): a result is owed
+        self._owed: deque[_Work] = deque()  # a result is owed
         self._running: dict[str, Running] = {}  # by token
         self._known: dict[str, _Known] = {}  # by the recipe's hash
         self._counted = 0
@@ -188,22 +193,43 @@ class SearchLoop:
         for slot in self._executor.slots:
             if slot.index in taken:
                 continue
-            work = self._owed.popleft() if self._owed else self._ask()
+            work = self._next()
             if work is None:
                 return
             self._dispatch(slot, *work)
 
-    def _ask(self) -> tuple[int, Recipe, int] | None:
+    def _next(self) -> _Work | None:
+        """What a free slot does: a result that is owed, or a new trial whose training no other slot is at."""
+        for place, (_, recipe, _) in enumerate(self._owed):
+            if not self._must_wait(recipe):
+                work = self._owed[place]
+                del self._owed[place]
+                return work
+        while len(self._owed) < MOST_WAITING:
+            asked = self._ask()
+            if asked is None or not self._must_wait(asked[1]):
+                return asked
+            self._owed.append(asked)
+        return None
+
+    def _is_begun(self, recipe: Recipe) -> bool:
+        return any(r.recipe == recipe for r in self._running.values()) or any(r == recipe for _, r, _ in self._owed)
+
+    def _must_wait(self, recipe: Recipe) -> bool:
+        return must_wait(recipe, [r.recipe for r in self._running.values()])
+
+    def _ask(self) -> _Work | None:
         """A new trial's number and recipe, recorded; None when the budget or the space has no more for now."""
         while self._duplicates_in_a_row < DUPLICATES_THAT_END and not self._is_over():
-            if self._plan.trials is not None and self._counted + len(self._running) >= self._plan.trials:
+            begun = self._counted + len(self._running) + len(self._owed)
+            if self._plan.trials is not None and begun >= self._plan.trials:
                 return None
             proposal = self._planner.ask()
             recipe = self._complete(proposal.recipe)
             if (known := self._known.get(recipe.sha256)) is not None:
                 self._writer.record_duplicate(proposal.number, recipe.to_json(), recipe.sha256, known.number)
                 self._planner.tell(proposal.number, known.outcome)
-            elif any(r.recipe == recipe for r in self._running.values()):
+            elif self._is_begun(recipe):
                 self._planner.tell(proposal.number, PlannerOutcome(state=TrialState.STOPPED))
             else:
                 self._duplicates_in_a_row = 0

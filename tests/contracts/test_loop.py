@@ -21,7 +21,9 @@ from support_space import small_space
 
 from autoopt.executors import Failed, Finished, Progress
 from autoopt.orchestrator import StopReason
-from autoopt.space import Recipe
+from autoopt.orchestrator.shared_training import training_of
+from autoopt.space import Recipe, Space
+from autoopt.space.domains import Choice, Dimension
 from autoopt.values import FailureReason, TrialState
 
 
@@ -341,3 +343,26 @@ def test_a_training_that_others_beat_at_a_rung_is_pruned_and_counts(sessions: Se
     assert len(pruned) == 1
     assert (pruned[0].reason, pruned[0].artifact_key) == ("rung", "")
     assert "3 of the 3 others that came to step 10 of 30" in pruned[0].message
+
+
+def test_no_two_slots_are_at_the_same_training(sessions: Sessions) -> None:
+    """Recipes that only deploy otherwise wait for the one that trains, and are then run."""
+    forms = ("none", "static_int8", "dynamic_int8")
+    dimensions = (
+        Dimension(name="model", domain=Choice(values=("net", "line"))),
+        Dimension(name="quantize", domain=Choice(values=forms)),
+    )
+    first = tuple(Recipe({"model": "net", "quantize": form}) for form in forms)
+    sessions.space = Space(name="forms", dimensions=dimensions, portfolio=first)
+    sessions.slots = 4
+    executor = sessions.executor(always(Ending(after_polls=3)))
+    together: list[int] = []
+
+    def watch() -> None:
+        trainings = [training_of(Recipe(job.payload["recipe"])) for job, _, _ in executor.at_work]
+        together.append(len(trainings) - len(set(trainings)))
+
+    executor.on_poll = watch
+    assert sessions.run(executor) is StopReason.EXHAUSTED
+    assert max(together) == 0
+    assert sum(t.state is TrialState.COMPLETE for t in sessions.rows()) == 6
