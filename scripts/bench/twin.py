@@ -127,7 +127,8 @@ class Lab:
         features = flows[FLOAT].part("valid")
         calibration = flows[FLOAT].part("train")
         alone = {
-            role: flow.form.quantize.apply(flow.artifact(), calibration).SerializeToString() for role, flow in flows.items()
+            role: flow.form.quantize.apply(flow.artifact(), calibration).SerializeToString()
+            for role, flow in flows.items()
         }
         rows: dict[str, NDArray[Any]] = features.model_feed(slice(None))
         feeds = {b: _slices({n: rows[n] for n in Session(alone[FLOAT]).inputs}, b) for b in BATCHES}

@@ -1,0 +1,209 @@
+"""Every strategy on and off around one good recipe, on images.
+
+    .venv/bin/python scripts/bench/strategies.py cifar10_10k.tar.gz [--epochs 8] [--only NAME ...] [--json FILE]
+
+Each variant changes one choice of the base recipe and is trained in a process of its own, on all cores, with the same
+seed. The base is run again between every few variants: speeds are ratios to the bases before and after, so that the
+machine's moods cancel. Seconds to the target are those until the accuracy on valid that the first base ended with, less
+two points. A variant harms when it is slower than the base and no better, beyond the spread of the bases.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from common import Spread, print_surroundings, print_table, surroundings, write_result
+
+from autoopt.devices import machine, slots
+from autoopt.files import Store
+from autoopt.space.domains import Value
+from autoopt.space.recipe import Recipe
+from autoopt.stages import train
+from autoopt.stages.deploy import GRAPH
+from autoopt.stages.flow import Flow
+from autoopt.stages.measure import entry_measures
+from autoopt.task import Snapshot, TaskOptions, prepare_task
+from autoopt.values import QUALITY
+
+BASE_EVERY = 4
+BELOW_BASE = 0.02
+BASE: dict[str, Value] = {
+    "model": "residual_net",
+    "residual_net.width": 24,
+    "batch_size": 128,
+    "optimizer": "sgd",
+    "optimizer.nesterov": True,
+    "optimizer.learning_rate": 0.1,
+    "optimizer.weight_decay": 5e-4,
+    "schedule": "one_cycle",
+    "loss": "cross_entropy",
+    "loss.label_smoothing": 0.1,
+    "augment": "flip_crop",
+    "memory_format": "channels_last",
+    "precision": "bf16",
+    "quantize": "none",
+}
+VARIANTS: dict[str, dict[str, Value]] = {
+    "precision=fp32": {"precision": "fp32"},
+    "memory_format=contiguous": {"memory_format": "contiguous"},
+    "fp32 and contiguous": {"precision": "fp32", "memory_format": "contiguous"},
+    "compile=default": {"compile": "default"},
+    "storage=memmap": {"storage": "memmap"},
+    "storage=hdf5": {"storage": "hdf5"},
+    "storage=arrow": {"storage": "arrow"},
+    "storage=encoded": {"storage": "encoded"},
+    "loader.workers=1": {"loader.workers": 1},
+    "loader.workers=2": {"loader.workers": 2},
+    "augment=none": {"augment": "none"},
+    "augment.mix=mixup": {"augment.mix": "mixup"},
+    "augment.mix=cutmix": {"augment.mix": "cutmix"},
+    "batch_size=32": {"batch_size": 32},
+    "batch_size=512": {"batch_size": 512},
+    "gradients.accumulate=4": {"gradients.accumulate": 4},
+    "label_smoothing=0": {"loss.label_smoothing": 0.0},
+    "loss=focal": {"loss": "focal"},
+    "ema": {"ema": True},
+    "optimizer=adamw": {"optimizer": "adamw", "optimizer.learning_rate": 0.003},
+    "optimizer=muon": {"optimizer": "muon", "optimizer.learning_rate": 0.02},
+    "optimizer=rmsprop": {"optimizer": "rmsprop", "optimizer.learning_rate": 0.001},
+    "no nesterov": {"optimizer.nesterov": False},
+    "schedule=constant": {"schedule": "constant"},
+    "schedule=cosine": {"schedule": "cosine"},
+    "schedule=plateau": {"schedule": "plateau"},
+    "schedule=exponential": {"schedule": "exponential"},
+    "gradients.clip_norm=1": {"gradients.clip_norm": 1.0},
+    "resolution=half": {"resolution": "half"},
+    "mirror": {"mirror": True},
+    "quantize=static_int8": {"quantize": "static_int8"},
+    "prune=channels": {"prune": "channels", "prune.amount": 0.5},
+    "prune=magnitude": {"prune": "magnitude", "prune.amount": 0.5},
+}
+
+
+@dataclass(frozen=True, kw_only=True)
+class Run:
+    """One recipe, trained and deployed."""
+
+    name: str
+    failed: str  # why there is no more; '' when there is
+    samples_per_s: float = 0.0
+    points: tuple[tuple[float, float], ...] = ()  # (seconds, accuracy on valid) after each epoch
+    accuracy: float = 0.0  # of the deployed graph on valid
+    size_bytes: int = 0
+    peak_memory_bytes: int = 0
+
+    def seconds_to(self, accuracy: float) -> float:
+        return next((s for s, a in self.points if a >= accuracy), float("inf"))
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("data", help="images: a folder or an archive, a folder a class")
+    parser.add_argument("--epochs", type=int, default=8)
+    parser.add_argument("--only", nargs="*", choices=list(VARIANTS), metavar="NAME", default=list(VARIANTS))
+    parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--one", default="", help=argparse.SUPPRESS)  # a variant in a process of its own
+    options = parser.parse_args()
+    if options.one:
+        print(json.dumps(asdict(measured(**json.loads(options.one)))))
+        return 0
+    found = surroundings()
+    print_surroundings(found)
+    with tempfile.TemporaryDirectory() as folder:
+        prepare_task(options.data, TaskOptions()).save(Path(folder) / "snapshot")
+        runs = interleaved(Path(folder), options.only, options.epochs)
+    print_runs(runs)
+    write_result(options.json, {"surroundings": found, "base": BASE, "runs": [asdict(r) for r in runs]})
+    return 0
+
+
+def interleaved(folder: Path, names: list[str], epochs: int) -> list[Run]:
+    """The base, some variants, the base again, ..., and the base at the end."""
+    runs: list[Run] = []
+    for place, name in enumerate(names):
+        if place % BASE_EVERY == 0:
+            runs.append(in_process(folder, "base", {}, epochs))
+        runs.append(in_process(folder, name, VARIANTS[name], epochs))
+    return [*runs, in_process(folder, "base", {}, epochs)]
+
+
+def in_process(folder: Path, name: str, changes: Mapping[str, Value], epochs: int) -> Run:
+    job = json.dumps(
+        {"folder": str(folder), "name": name, "recipe": {**BASE, "residual_net.epochs": epochs, **changes}}
+    )
+    done = subprocess.run([sys.executable, __file__, "-", "--one", job], capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        return Run(name=name, failed=(done.stderr.strip().splitlines() or ["died"])[-1])
+    raw = json.loads(done.stdout.strip().splitlines()[-1])
+    print(f"{name}: {raw['accuracy']:.3f}, {raw['samples_per_s']:.0f}/s", file=sys.stderr, flush=True)
+    return Run(**{**raw, "points": tuple(tuple(p) for p in raw["points"])})
+
+
+def measured(folder: str, name: str, recipe: Mapping[str, Any]) -> Run:
+    """Train and deploy with a store of its own; what the training told is kept."""
+    began, points, speeds = time.perf_counter(), [], []
+
+    def report(stage: str, *, step: int | None = None, values: Mapping[str, float] | None = None) -> None:
+        nonlocal began
+        if stage == "train" and step is None:
+            began = time.perf_counter()
+        if step is not None and values and "valid" in values:
+            points.append((time.perf_counter() - began, values["valid"]))
+            speeds.append(values["samples_per_s"])
+
+    with tempfile.TemporaryDirectory() as store:
+        flow = Flow(
+            snapshot=Snapshot.open(f"{folder}/snapshot"),
+            store=Store(Path(store)),
+            recipe=Recipe(recipe),
+            seed=0,
+            slot=slots(machine(), 1)[0],
+            report=report,
+        )
+        entry = flow.deployed()
+        quality = entry_measures(flow.facts, flow.snapshot.part("valid").target, entry)[QUALITY]
+        return Run(
+            name=name,
+            failed="",
+            samples_per_s=Spread.of(speeds).median,
+            points=tuple(points),
+            accuracy=quality.value,
+            size_bytes=(entry.path / GRAPH).stat().st_size,
+            peak_memory_bytes=train.peak_memory_bytes(),
+        )
+
+
+def print_runs(runs: list[Run]) -> None:
+    bases = [r for r in runs if r.name == "base" and not r.failed]
+    target = bases[0].accuracy - BELOW_BASE
+    rows = []
+    for place, run in enumerate(runs):
+        if run.failed:
+            rows.append([run.name, run.failed, "", "", "", "", ""])
+            continue
+        around = [r for r in (*runs[: place + 1][::-1], *runs[place:]) if r.name == "base"]
+        near = (around[0].samples_per_s + around[-1].samples_per_s) / 2
+        rows.append(
+            [
+                run.name,
+                f"{run.samples_per_s:.0f}",
+                f"{run.samples_per_s / near:.2f}",
+                f"{run.seconds_to(target):.0f}",
+                f"{run.accuracy:.3f}",
+                f"{run.size_bytes / 1e6:.2f}",
+                f"{run.peak_memory_bytes / 1e6:.0f}",
+            ]
+        )
+    headings = ["variant", "images/s", "times the base", f"s to {target:.3f}", "valid accuracy", "MB", "memory, MB"]
+    print_table(headings, rows)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
