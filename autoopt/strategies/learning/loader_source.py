@@ -10,7 +10,7 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
-from torch.utils.data import DataLoader, Dataset
+from torch.utils.data import DataLoader
 
 from autoopt.errors import StageFailure
 from autoopt.strategies.learning.rows import Rows
@@ -136,7 +136,7 @@ class _Groups:
 
 
 @final
-class _Items(Dataset[Taken]):
+class _Items:
     """Whole batches as items: a worker reads the rows of one at a time."""
 
     def __init__(self, rows: Rows) -> None:
@@ -154,7 +154,7 @@ def _data_loader(rows: Rows, groups: _Groups, loader: "Loader", pinned: bool, ha
     with _more_than_cores():
         return DataLoader(
             _Items(rows),
-            sampler=groups,  # type: ignore[arg-type]  # any iterable will do where nobody asks for its length
+            sampler=groups,  # any iterable will do where nobody asks for its length
             batch_size=None,
             num_workers=loader.workers,
             prefetch_factor=loader.prefetch,

@@ -3,7 +3,7 @@
 import contextlib
 import random
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any, Final, final
 
@@ -149,7 +149,7 @@ class TrainingRig:
         with self._plan.precision.products():
             float(self._epochs.step(batch))  # a device is waited for
 
-    def _endless(self) -> "Iterator[Batch]":
+    def _endless(self) -> "Generator[Batch, None, None]":
         """One long epoch after the other: at the end of an epoch a loader has nothing to read ahead."""
         rows = len(self._source)
         while True:

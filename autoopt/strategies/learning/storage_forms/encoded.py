@@ -64,5 +64,5 @@ def _decoded(opened: Opened, index: int) -> NDArray[np.uint8]:
     from PIL import Image
 
     start, end = opened.offsets[index], opened.offsets[index + 1]
-    with Image.open(io.BytesIO(opened.content[start:end]), formats=("PNG",)) as picture:
+    with Image.open(io.BytesIO(opened.content[start:end].tobytes()), formats=("PNG",)) as picture:
         return np.array(picture)
