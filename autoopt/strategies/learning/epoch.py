@@ -92,9 +92,9 @@ class Epochs:
         """
         while (loss := self._gradients(batch)) is None:
             self.training.parts *= 2
-        training = self.training
+        training, rate = self.training, self.training.rate
         for optimizer in training.optimizers:
-            set_rate(optimizer, training.rate)
+            set_rate(optimizer, rate)
             if training.plan.gradients.clip_norm > 0:
                 training.scaler.unscale_(optimizer)
         training.plan.gradients.clip(training.network.parameters())

@@ -17,11 +17,11 @@ if TYPE_CHECKING:  # the catalogue is read by processes that never train: they d
 
 def parts(batch: "Batch", count: int) -> "list[Batch]":
     """The batch in `count` parts of about equal size; in fewer where a part would be a single row."""
-    from autoopt.strategies.learning.source import Batch
-
     count = max(min(count, len(batch) // 2), 1)
     if count == 1:
         return [batch]
+    from autoopt.strategies.learning.source import Batch
+
     cut = [values.tensor_split(count) for values in (*batch.inputs, batch.target)]
     return [Batch(inputs=tuple(inputs), target=target) for *inputs, target in zip(*cut, strict=True)]
 
