@@ -97,7 +97,7 @@ def check_quality_limits(limits: Iterable[Limit], facts: TaskFacts) -> None:
             what = f"--limit '{limit}' asks for worse quality: {facts.metric} is better when it is "
             what += "higher." if higher else "lower."
             problems.append(Problem(what=what, mend=f"Write 'quality{sense}{limit.bound:g}'."))
-        elif limit.excess(best) > 0:
+        elif limit.excess(best) > 0 and not (facts.module_facts and facts.module_facts.own_metric):
             what = f"--limit '{limit}' can never hold: the best possible {facts.metric} is {best:g}."
             problems.append(Problem(what=what, mend="Give a bound that a model can reach."))
     if problems:

@@ -81,3 +81,8 @@ class Arrays(Prepared):
     def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
         pairs = zip(self.names, self.values, strict=True)
         return {name: np.ascontiguousarray(values[chosen]) for name, values in pairs}
+
+    def first(self, rows: int) -> "Arrays":
+        if not self.whole:  # the user's dataset is read anyway
+            return self
+        return replace(self, values=tuple(v[:rows] for v in self.values), target=self.target[:rows])

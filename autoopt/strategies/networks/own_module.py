@@ -1,6 +1,7 @@
 """The user's own network, built by their code and trained by the one loop."""
 
 import dataclasses
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
@@ -122,20 +123,22 @@ class OwnModule(Network):
 
         some = tuple(values[:TRACED_ROWS].clone() for values in self.inputs(data.valid))
         scored = Scored(network, data.facts.kind.classifies, 0.0, 1.0)
-        weights = {
-            name.removeprefix("network."): value.detach().cpu().numpy().copy()
-            for name, value in network.state_dict().items()
-        }
+        weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
         facts = data.facts.module_facts
         if facts is not None and facts.untraceable:  # found out at the start: it need not be found out again
             reason = f"torch.export cannot trace the module: {facts.untraceable}"
-            return UntracedArtifact(weights=weights, build=dict(self.choices), reason=reason)
+            return UntracedArtifact(weights=own_names(weights), build=dict(self.choices), reason=reason)
         try:
             model = exported_graph(scored, some, tuple(t.name for t in data.facts.tensors))
         except StageFailure as error:  # trained and measured all the same, by torch itself
-            return UntracedArtifact(weights=weights, build=dict(self.choices), reason=str(error))
+            return UntracedArtifact(weights=own_names(weights), build=dict(self.choices), reason=str(error))
         architecture = {"model": self.name, "module": data.facts.module, BUILD: dict(self.choices)}
         return ExportedArtifact(model=model, weights=weights, architecture=architecture)
+
+
+def own_names(weights: Mapping[str, Any]) -> dict[str, Any]:
+    """Weights by their names in the user's network."""
+    return {name.removeprefix("network."): values for name, values in weights.items()}
 
 
 def build_declarations(facts: TaskFacts) -> tuple[Declaration, ...]:

@@ -40,7 +40,9 @@ def own_code(facts: TaskFacts) -> Iterator[None]:
     except (StageFailure, MemoryError, torch.OutOfMemoryError):
         raise
     except DataError as error:
-        raise StageFailure(FailureReason.ERROR, error.problems[0].what) from error
+        # What a loader worker raised comes back with its traceback in the text, the error itself in the last line.
+        last = error.problems[0].what.strip().splitlines()[-1].removeprefix("autoopt.errors.DataError: ")
+        raise StageFailure(FailureReason.ERROR, last) from error
     except Exception as error:
         if _OUT_OF_MEMORY in str(error):
             raise StageFailure(FailureReason.OUT_OF_MEMORY, "the memory of this machine is spent") from error

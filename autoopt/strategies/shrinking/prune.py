@@ -50,6 +50,9 @@ class Prune(Strategy):
 
     @classmethod
     def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
+        own = task.module_facts
+        if value != "none" and own is not None and own.untraceable:
+            return f"torch.export cannot trace the module: {own.untraceable}"
         if value == CHANNELS and importlib.util.find_spec("torch_pruning") is None:
             return "it needs torch-pruning: pip install 'autoopt[pruning]'"
         return None
