@@ -68,11 +68,10 @@ def main() -> int:
         print(f"\n{len(task.pixels)} images of {task.pixels.shape[1]}x{task.pixels.shape[2]}")
         print(f"decoded once, on all cores, in {task.seconds:.2f} s")
         store = Store(Path(folder) / "store")
-        results = {
-            title: _measured(_epochs(images, task, store), options.rounds, step)
-            for title, step in (("reading alone", _look), ("with training steps", _step_of()))
-        }
-    ratios = {title: _print(title, times, task.seconds) for title, times in results.items()}
+        results, ratios = {}, {}
+        for title, step in (("reading alone", _look), ("with training steps", _step_of())):
+            results[title] = _measured(_epochs(images, task, store), options.rounds, step)
+            ratios[title] = _print(title, results[title], task.seconds)
     held = ratios["reading alone"][BEST].median >= BAR
     print(f"\nfrom the second epoch on at least {BAR:g} times as fast, reading alone: {'yes' if held else 'NO'}")
     write_result(options.json, {"surroundings": found, "bar_held": held, **_json(task, results, ratios)})
