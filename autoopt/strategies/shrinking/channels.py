@@ -60,6 +60,7 @@ def _pruner(network: nn.Module, inputs: tuple[Tensor, ...], share: float, steps:
         iterative_steps=steps,
         ignored_layers=[output_layer(network, inputs)],
         round_to=ROUND_TO,
+        root_module_types=[*PRODUCTS, nn.Embedding],
         num_heads={network.get_submodule(name): count for name, count in heads.items()},
         prune_head_dims=True,
     )

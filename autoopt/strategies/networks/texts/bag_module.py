@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoopt.strategies.networks.texts.words import PADDING, Words, head, masked_max, masked_mean, present
+from autoopt.strategies.networks.texts.words import PADDING, Words, head, max_of, mean_of, present
 
 HASH_FACTOR = 116_049_371
 """Of fastText's n-gram hash. Codes stay far below 2^63 / HASH_FACTOR, so products never overflow."""
@@ -47,16 +47,15 @@ class Bag(nn.Module):  # type: ignore[misc]  # torch is not followed: its types 
         self.grams = Words(buckets + 1, width) if ngrams > 1 else None
         self.ngrams = ngrams
         self.buckets = buckets
-        self.poolings = {"mean": (masked_mean,), "max": (masked_max,), "mean_max": (masked_mean, masked_max)}[pooling]
+        self.poolings = {"mean": (mean_of,), "max": (max_of,), "mean_max": (mean_of, max_of)}[pooling]
         self.head = head(width * len(self.poolings), width, depth, outputs, dropout)
 
     def forward(self, codes: Tensor) -> Tensor:
         codes = self.words.dropped(codes)
-        values, mask = self.words.embedding(codes), present(codes)
+        parts = [(self.words.embedding(codes), present(codes))]
         if self.grams is not None:
             for n in range(2, self.ngrams + 1):
                 grams = ngram_buckets(codes, n, self.buckets)
-                values = torch.cat([values, self.grams(grams)], 1)
-                mask = torch.cat([mask, present(grams)], 1)
-        logits: Tensor = self.head(torch.cat([pool(values, mask) for pool in self.poolings], 1))
+                parts.append((self.grams(grams), present(grams)))
+        logits: Tensor = self.head(torch.cat([pool(parts) for pool in self.poolings], 1))
         return logits

@@ -1,5 +1,7 @@
 """Parts of text networks: embeddings of tokens, and means and maxima over the tokens that are there."""
 
+from collections.abc import Sequence
+from functools import reduce
 from typing import final
 
 import torch
@@ -16,16 +18,25 @@ def present(codes: Tensor) -> Tensor:
 
 def masked_mean(values: Tensor, mask: Tensor) -> Tensor:
     """Mean over the tokens of each row, (rows, length, n) → (rows, n); zeros for a row without one."""
-    mean: Tensor = (values * mask).sum(1) / mask.sum(1).clamp(min=1.0)
-    return mean
+    return mean_of([(values, mask)])
 
 
-def masked_max(values: Tensor, mask: Tensor) -> Tensor:
-    """Maximum over the tokens of each row, (rows, length, n) → (rows, n); zeros for a row without one."""
+def mean_of(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """The same over several (values, mask) of the same rows, all their tokens together.
+
+    They are not concatenated: pruning would take the lengths of the parts for channels.
+    """
+    total: Tensor = sum((values * mask).sum(1) for values, mask in parts)
+    count: Tensor = sum(mask.sum(1) for _, mask in parts)
+    return total / count.clamp(min=1.0)
+
+
+def max_of(parts: Sequence[tuple[Tensor, Tensor]]) -> Tensor:
+    """Maximum over the tokens of each row, of several (values, mask) together; zeros for a row without one."""
     # Not minus infinity: times 0 it would be NaN in rows without a token.
-    low = torch.where(mask > 0, values, torch.full_like(values, -1e4))
-    greatest: Tensor = low.amax(1) * mask.amax(1)
-    return greatest
+    greatest = [(values * mask + (mask - 1.0) * 1e4).amax(1) for values, mask in parts]
+    some = [mask.amax(1) for _, mask in parts]
+    return reduce(torch.maximum, greatest) * reduce(torch.maximum, some)
 
 
 @final
