@@ -9,6 +9,7 @@ from pathlib import Path
 from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, BundleContents, file_of
 from autoopt.bundle.manifest import manifest_json
 from autoopt.bundle.mlmodel import ENVIRONMENT, EXAMPLE, REQUIREMENTS, write_mlmodel
+from autoopt.bundle.own_module import is_torch
 from autoopt.bundle.script import SCRIPT_FILES, write_script
 from autoopt.bundle.seal import sealed
 from autoopt.bundle.swap import hold, put_in_place, remove_leftovers
@@ -137,7 +138,8 @@ def _fill(building: Path, contents: BundleContents) -> None:
     (building / SAMPLE).write_text(json.dumps(verified.sample, allow_nan=False, ensure_ascii=False), encoding="utf-8")
     head = RECIPE_HEAD.format(trial=contents.trial.number, study=contents.study.name, data=_data_words(facts))
     (building / "recipe.yaml").write_text(head + Recipe(contents.trial.recipe).to_yaml(), encoding="utf-8")
-    write_script(building, facts.modality)
+    if not is_torch(verified.float_artifact):  # weights run in the user's own code alone: `predict --task`
+        write_script(building, facts.modality)
     weights = building / "weights"
     if verified.weights:
         weights.mkdir()
