@@ -12,9 +12,9 @@ from types import FrameType
 from autoopt.app.context import StudyContext
 from autoopt.app.finish import Exported, ExportStopped, Finisher
 from autoopt.app.options import Places
+from autoopt.app.slots import slots_for
 from autoopt.app.wiring import make_executor, make_outbox, make_planner, quiet_reference_ms
 from autoopt.bundle import check_target
-from autoopt.devices import machine, slots
 from autoopt.executors import Executor
 from autoopt.files import Store
 from autoopt.files.atomic import remove_abandoned
@@ -124,7 +124,7 @@ def run_session(
             context=context,
             ledger=ledger,
             writer=writer,
-            executor=stack.enter_context(make_executor(context, slots(machine(), context.slots))),
+            executor=stack.enter_context(make_executor(context, slots_for(context.facts.modality, context.slots))),
             outbox=stack.enter_context(make_outbox(context)),
             clock=BudgetClock(started=started, before_s=context.study.spent_s, budget_s=budget_s),
             observer=observer,

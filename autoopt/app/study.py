@@ -7,10 +7,10 @@ from autoopt.app.context import StudyContext
 from autoopt.app.finish import Finisher
 from autoopt.app.options import Places
 from autoopt.app.pick import picked
+from autoopt.app.slots import slots_for
 from autoopt.app.studies import open_ledger
 from autoopt.app.wiring import make_executor, make_outbox
 from autoopt.bundle import read_manifest
-from autoopt.devices import machine, slots
 from autoopt.ledger import StudyRow, Totals, TrialRow
 from autoopt.orchestrator import Observer, Silent
 from autoopt.orchestrator.selection import best, front, nearest_miss
@@ -87,7 +87,7 @@ class Study:
             open_ledger(self.places) as ledger,
             ledger.own(self.name) as writer,
             make_outbox(self._context) as outbox,
-            make_executor(self._context, slots(machine(), self._context.slots)) as executor,
+            make_executor(self._context, slots_for(self._context.facts.modality, self._context.slots)) as executor,
         ):
             finisher = Finisher(
                 context=self._context,

@@ -12,8 +12,9 @@ from typing import Any
 from autoopt.app.checks import check_pins, check_places, check_quality_limits, output_problems
 from autoopt.app.collector import Collector
 from autoopt.app.options import DEFAULT_TIME_S, SearchOptions
+from autoopt.app.slots import slots_for
 from autoopt.app.studies import study_names
-from autoopt.devices import Machine, machine, slots
+from autoopt.devices import Machine, machine
 from autoopt.errors import OptionError, Problem, StudyExists
 from autoopt.files import check_study_name
 from autoopt.space import (
@@ -137,7 +138,7 @@ def _read_request(
     gather.attempt(lambda: check_study_name(options.study) if options.study is not None else None)
     taken = gather.attempt(lambda: _taken_names(options))
     gather.problems.extend(output_problems(options.output))
-    found_slots = gather.attempt(lambda: slots(found, options.slots))
+    found_slots = gather.attempt(lambda: slots_for(_modality(options), options.slots, found))
     space = gather.attempt(lambda: _pinned(options, known)) if known else None
     recipe = gather.attempt(lambda: _recipe(options, space, known)) if space and known and options.recipe else None
     if limits is None or taken is None or found_slots is None or space is None:
@@ -212,7 +213,11 @@ def _pinned(options: SearchOptions, known: Catalogue) -> Space:
 
 def _space_name(options: SearchOptions) -> str:
     """The space that was asked for, or the one of this kind of data."""
-    return options.space or modality_of(options.data, _task_options(options)).value
+    return options.space or _modality(options).value
+
+
+def _modality(options: SearchOptions) -> Modality:
+    return modality_of(options.data, _task_options(options))
 
 
 def _source_text(options: SearchOptions) -> str:

@@ -7,14 +7,15 @@ from autoopt.values import Slot
 _DEFAULT_CPU_SLOTS = 4  # more attempts at once leave the planner too little to learn from
 
 
-def slots(machine: Machine, requested: int | None = None) -> tuple[Slot, ...]:
+def slots(machine: Machine, requested: int | None = None, *, threads_each: int = 1) -> tuple[Slot, ...]:
     """One slot for each accelerator if there are any, else shares of the CPU. Raises OptionError.
 
     Each slot has `cores // slots` threads, one at least. Without `requested`: every accelerator, or four CPU slots at
-    most.
+    most, fewer where the cores do not give each of them `threads_each`.
     """
     most = len(machine.accelerators) or machine.cores
-    count = requested if requested is not None else len(machine.accelerators) or min(machine.cores, _DEFAULT_CPU_SLOTS)
+    fitting = max(1, min(machine.cores // threads_each, _DEFAULT_CPU_SLOTS))
+    count = requested if requested is not None else len(machine.accelerators) or fitting
     if not 1 <= count <= most:
         offers = f"{most} accelerator(s)" if machine.accelerators else f"{most} usable CPU core(s)"
         raise OptionError(f"--slots {count}: this machine offers {offers}.", f"Give a number from 1 to {most}.")

@@ -40,9 +40,9 @@ def _split_words(options: TaskOptions, target: Target) -> str:
     if options.split_column:
         return f"as the column {quoted(options.split_column)} says"
     if options.time_column:
-        return f"70/15/15 by time ({quoted(options.time_column)}): oldest rows train, newest test"
+        return f"by time ({quoted(options.time_column)}): oldest rows train, newest test"
     within = ", within each class" if target.kind.classifies else ""
-    return f"70/15/15 by a hash of each row (seed {options.seed}){within}; equal rows stay together"
+    return f"by a hash of each row (seed {options.seed}){within}; equal rows stay together"
 
 
 def _known_in_train(columns: list[Column], parts: Parts) -> list[Column]:

@@ -68,7 +68,7 @@ def facts(**changes: Any) -> TaskFacts:
         rows={"train": 70, "valid": 15, "test": 15},
         fingerprint="f" * 64,
         warnings=("There are few rows.",),
-        split="70/15/15 by a hash of each row",
+        split="by a hash of each row",
     )
     return replace(found, **changes)
 

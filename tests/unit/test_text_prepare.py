@@ -45,7 +45,7 @@ def tokens_of(text: str, unit: Unit = "words", **clean: Any) -> set[str]:
         ({"html": False}, {"b", "class", "x", "déjà", "vu", "amp", "3", "times"}),
         ({"characters": "all"}, {"déjà", "vu", "3", "times!"}),
     ],
-    ids=str,
+    ids=["as it comes", "case kept", "letters only", "html kept", "all characters"],
 )
 def test_what_a_word_is(clean: dict[str, Any], expected: set[str]) -> None:
     assert tokens_of('<b class="x">Déjà VU</b> &amp; 3 times!', **clean) == expected
