@@ -6,7 +6,7 @@ from typing import Protocol
 
 TRAINING_SHARE = 0.6
 """Of the search's whole time: the longest that one training may plan for, so that no single candidate eats it all."""
-LATE_SHARE, LATE_S = 0.85, 6.0
+LATE_SHARE, LATE_S = 0.75, 6.0
 """Of the time that is left, and seconds less: what a training may plan for and still be exported and measured."""
 
 

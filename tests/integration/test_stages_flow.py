@@ -89,7 +89,7 @@ def test_recipes_here_hold_declared_slots_only() -> None:
 
 
 def test_another_model_is_another_training_but_the_same_preparation(classes: Place) -> None:
-    found = [stage_keys(catalogue(), Recipe({"model": m}), fingerprint="f", seed=1, device="cpu") for m in models()]
+    found = [stage_keys(catalogue(), Recipe({"model": m}), fingerprint="f", seed=1, device="cpu") for m in OF_TABLES]
     assert len({k.prepare for k in found}) == 1
     assert len({k.train for k in found}) == len(found)
 

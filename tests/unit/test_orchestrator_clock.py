@@ -48,5 +48,5 @@ def test_a_training_plans_for_a_share_of_the_search_and_for_its_end() -> None:
     assert training_limit_s(600.0, 0.0) == TRAINING_SHARE * 600
     late = training_limit_s(600.0, 500.0)
     assert late is not None
-    assert 500 + late < 590  # what is left is for exporting and measuring it
+    assert 500 + late < 575  # what is left is for exporting and measuring it
     assert training_limit_s(600.0, 599.0) == 1.0
