@@ -16,8 +16,8 @@ _VARIABLES = (
 
 
 _WAITING = "OMP_WAIT_POLICY"
-"""How OpenMP's threads wait for each other. By default they spin: beside other work on the same cores, a small network of
-convolutions then trained on two threads at a third to a half of the speed that it has with threads that sleep."""
+"""How OpenMP's threads wait for each other. By default they spin: beside other work on the same cores, a small network
+of convolutions then trained on two threads at a third to a half of the speed that it has with threads that sleep."""
 
 
 def thread_environment(threads: int) -> Mapping[str, str]:
