@@ -9,13 +9,19 @@ import torch
 from torch import Tensor, nn
 
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.learning.judge import Judge, softmax_scores, tensor_parts
+from autoopt.strategies.learning.judge import Judge, tensor_parts
 from autoopt.strategies.learning.plan import Plan
 from autoopt.strategies.learning.source import Batch, Source, TensorSource
 
 CLASSES = 3
 ROWS = 96
 SIDE = 6
+
+
+def softmax_scores(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
+    """Of a network that gives logits (rows, classes)."""
+    probabilities: Tensor = network(*inputs).float().softmax(1)
+    return probabilities
 
 
 def perceptron(*, normalized: bool = False) -> nn.Module:

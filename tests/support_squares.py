@@ -2,11 +2,11 @@
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
+from support_models import run_feed
 from support_network import facts_of
 
-from autoopt.strategies.model import FEATURES, SCORES, TrainingData
+from autoopt.strategies.model import FEATURES, TrainingData
 from autoopt.strategies.prepared import Pixels
 from autoopt.task.facts import Kind
 
@@ -36,9 +36,4 @@ def squares(rows: int = 180, height: int = 16, width: int = 16, kind: Kind = Kin
 
 def run_images(model: onnx.ModelProto, pixels: NDArray[np.uint8]) -> NDArray[np.float32]:
     """Scores of a graph that takes pixels."""
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    scores: NDArray[np.float32] = session.run([SCORES], {FEATURES: pixels})[0]
-    return scores
+    return run_feed(model, {FEATURES: pixels})

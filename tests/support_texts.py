@@ -4,11 +4,11 @@ from typing import Any
 
 import numpy as np
 import onnx
-import onnxruntime
 from numpy.typing import NDArray
+from support_models import run_feed
 from support_network import facts_of
 
-from autoopt.strategies.model import CODES, SCORES, TrainingData
+from autoopt.strategies.model import CODES, TrainingData
 from autoopt.strategies.prepared import Tokens
 from autoopt.task.facts import Kind, Modality, TaskFacts
 
@@ -66,9 +66,4 @@ def split(kind: Kind, codes: NDArray[np.int64], target: NDArray[Any]) -> Trainin
 
 
 def run_codes(model: onnx.ModelProto, codes: NDArray[np.int64]) -> NDArray[np.float32]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    scores: NDArray[np.float32] = session.run([SCORES], {CODES: codes})[0]
-    return scores
+    return run_feed(model, {CODES: codes})

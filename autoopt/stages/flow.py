@@ -200,14 +200,13 @@ class Flow:
         )
 
     def _data(self) -> TrainingData[Any]:
-        data: TrainingData[Any] = TrainingData(
+        return TrainingData(
             facts=self.facts,
             train=self.part("train"),
             train_target=self.snapshot.part("train").target,
             valid=self.part("valid"),
             valid_target=self.snapshot.part("valid").target,
         )
-        return data
 
     def _taught(self) -> TrainingData[Any]:
         """The data, and what the recipe's teacher says of them."""

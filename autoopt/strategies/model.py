@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.base import Strategy
+from autoopt.strategies.base import Stage, Strategy
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import FailureReason, Slot
 
@@ -138,6 +138,8 @@ class Trained:
 class Model(Strategy):
     """An option of the `model` dimension."""
 
+    stage: ClassVar[Stage] = "train"
+    family: ClassVar[str | None] = "model"
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.TABULAR,)
     """What it learns from."""
     learns_in_steps: ClassVar[bool] = False

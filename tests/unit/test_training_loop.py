@@ -14,7 +14,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.batch_size import BatchSize, batch_count, batches
 from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.training import Best
-from autoopt.strategies.learning.training_loop import Plan, fit
+from autoopt.strategies.learning.training_loop import Plan, fit, settled
 from autoopt.strategies.networks.mlp import MLP, train_source, valid_judge
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
@@ -106,3 +106,11 @@ def test_a_loss_that_is_no_number_fails_the_candidate(kind: Kind) -> None:
             dataclasses.replace(data, train=huge), context({**recipe, "batch_size": 16})
         )
     assert failure.value.reason == FailureReason.NOT_FINITE
+
+
+def test_memory_that_is_spent_is_the_candidates_failure() -> None:
+    threads = torch.get_num_threads()
+    with pytest.raises(StageFailure, match="memory of cpu") as failure, settled(context().slot, 1):
+        raise torch.OutOfMemoryError("CUDA out of memory")
+    assert failure.value.reason == FailureReason.OUT_OF_MEMORY
+    assert torch.get_num_threads() == threads

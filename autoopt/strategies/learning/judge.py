@@ -43,12 +43,6 @@ class Judge:
         return self.score(self.scores(network))
 
 
-def softmax_scores(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-    """Of a network that gives logits (rows, classes)."""
-    probabilities: Tensor = network(*inputs).float().softmax(1)
-    return probabilities
-
-
 def tensor_parts(inputs: tuple[Tensor, ...], rows: int = SCORING_ROWS) -> Callable[[], Iterator[tuple[Tensor, ...]]]:
     """Whole tensors, some rows at a time."""
     return lambda: zip(*(values.split(rows) for values in inputs), strict=True)

@@ -14,6 +14,7 @@ from typing import Final, final
 import torch
 from torch import nn
 
+from autoopt.errors import StageFailure
 from autoopt.strategies.learning.checkpoint import Checkpoints
 from autoopt.strategies.learning.epoch import Epochs
 from autoopt.strategies.learning.fitting import epochs_that_fit
@@ -23,7 +24,7 @@ from autoopt.strategies.learning.plan import Plan
 from autoopt.strategies.learning.source import Source
 from autoopt.strategies.learning.training import Training
 from autoopt.strategies.model import StepReport
-from autoopt.values import Slot
+from autoopt.values import FailureReason, Slot
 
 __all__ = ["Learned", "Plan", "fit", "settled"]
 
@@ -44,7 +45,10 @@ class Learned:
 
 @contextlib.contextmanager
 def settled(slot: Slot, seed: int) -> Iterator[torch.device]:
-    """The slot's device, its thread budget, and torch's random state from `seed`; put back afterwards."""
+    """The slot's device, its thread budget, and torch's random state from `seed`; put back afterwards.
+
+    Raises StageFailure(OUT_OF_MEMORY) where what is done within takes more memory than the device has.
+    """
     device = torch.device(slot.device) if slot.device == "cpu" else torch.device(slot.device, slot.device_index)
     threads = torch.get_num_threads()
     forked = [] if device.type == "cpu" else [device]
@@ -53,6 +57,9 @@ def settled(slot: Slot, seed: int) -> Iterator[torch.device]:
         torch.set_num_threads(slot.threads)
         try:
             yield device
+        except torch.OutOfMemoryError as error:
+            message = f"the network did not fit into the memory of {slot.device}"
+            raise StageFailure(FailureReason.OUT_OF_MEMORY, message) from error
         finally:
             torch.set_num_threads(threads)
 

@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final, final
 
 import numpy as np
 
-from autoopt.strategies.base import Stage, choice, real, whole
+from autoopt.strategies.base import choice, real, whole
 from autoopt.strategies.linear.artifact import LinearArtifact, Link
 from autoopt.strategies.linear.fit import (
     ABSENT_LOGIT,
@@ -39,8 +39,6 @@ class Linear(Model):
     """
 
     name: ClassVar[str] = "linear"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     artifact_kind: ClassVar[str] = "linear"
 
     C: float = real(1.0, low=1e-6, high=1e6, log=True, help="inverse strength of the penalty")

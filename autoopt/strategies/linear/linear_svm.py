@@ -7,7 +7,7 @@ from typing import Any, ClassVar, Final, final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.strategies.base import Stage, real, whole
+from autoopt.strategies.base import real, whole
 from autoopt.strategies.linear.artifact import LinearArtifact, Link
 from autoopt.strategies.linear.fit import (
     FeatureScale,
@@ -40,8 +40,6 @@ class LinearSVM(Model):
     """
 
     name: ClassVar[str] = "linear_svm"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     artifact_kind: ClassVar[str] = "linear"
 
     C: float = real(0.1, low=1e-6, high=1e4, log=True, help="weight of the errors against the margin's width")

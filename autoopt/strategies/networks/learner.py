@@ -5,9 +5,11 @@ from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
-from autoopt.errors import StageFailure
+from numpy.typing import NDArray
+
+from autoopt.strategies.base import whole
 from autoopt.strategies.model import Artifact, Model, Prepared, Trained, TrainingContext, TrainingData
-from autoopt.values import FailureReason
+from autoopt.task.facts import TaskFacts
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
@@ -33,15 +35,8 @@ class Network(Model):
     input_names: ClassVar[tuple[str, ...]]
     """Of the graph, in the order of `forward`: FEATURES, CODES."""
 
-    @property
-    @abstractmethod
-    def most_epochs(self) -> int:
-        """Passes over the training rows, at most."""
-
-    @property
-    @abstractmethod
-    def patience_epochs(self) -> int:
-        """Epochs without a better valid metric after which training ends."""
+    epochs: int = whole(20, low=1, high=1000, log=True, help="passes over the training rows, at most")
+    patience: int = whole(6, low=1, high=200, log=True, help="epochs without a better valid metric before the end")
 
     @abstractmethod
     def build(self, data: TrainingData[Any]) -> "nn.Module":
@@ -88,8 +83,6 @@ class Network(Model):
         )
 
     def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
-        import torch
-
         from autoopt.strategies.learning.loader_source import loading
         from autoopt.strategies.learning.training_loop import Plan, fit, settled
         from autoopt.strategies.networks.speed import settled_speed
@@ -97,32 +90,27 @@ class Network(Model):
         context, speed_notes = settled_speed(self, data, context)
         plan = Plan.from_recipe(
             context.recipe,
-            epochs=self.most_epochs,
-            patience=self.patience_epochs,
+            epochs=self.epochs,
+            patience=self.patience,
             seed=context.seed,
             classes=len(data.facts.classes),
         )
-        try:
-            with settled(context.slot, context.seed) as device:
-                network = self.build(data).to(device)
-                judge = self.judge(data, device)
-                with loading(self.source(data, context, device)) as source:
-                    learned = fit(
-                        network,
-                        source,
-                        judge,
-                        plan,
-                        context.report,
-                        checkpoints=context.checkpoints,
-                        limit_s=context.limit_s,
-                        loss=self.loss(data),
-                    )
-                scores = judge.scores(network)
-                artifact = self.artifact(network.cpu(), data)
-        except torch.OutOfMemoryError as error:
-            raise StageFailure(
-                FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
-            ) from error
+        with settled(context.slot, context.seed) as device:
+            network = self.build(data).to(device)
+            judge = self.judge(data, device)
+            with loading(self.source(data, context, device)) as source:
+                learned = fit(
+                    network,
+                    source,
+                    judge,
+                    plan,
+                    context.report,
+                    checkpoints=context.checkpoints,
+                    limit_s=context.limit_s,
+                    loss=self.loss(data),
+                )
+            scores = judge.scores(network)
+            artifact = self.artifact(network.cpu(), data)
         return Trained(artifact=artifact, valid_scores=scores, notes=(*learned.notes, *speed_notes))
 
     def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
@@ -153,14 +141,24 @@ class Network(Model):
 
         some = tuple(values[:TRACED_ROWS].clone() for values in self.inputs(data.valid))
         whole = Scored(network, data.facts.kind.classifies, *target_moments(data))
-        weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
         return ExportedArtifact(
-            model=exported_graph(whole, some, self.input_names), weights=weights, architecture=self.architecture()
+            model=exported_graph(whole, some, self.graph_inputs(data.facts)),
+            weights=arrays(network),
+            architecture=self.architecture(data.facts),
         )
 
-    def architecture(self) -> Mapping[str, Any]:
+    def graph_inputs(self, facts: TaskFacts) -> tuple[str, ...]:
+        """Names of the graph's inputs, in the order of `forward`."""
+        return self.input_names
+
+    def architecture(self, facts: TaskFacts) -> Mapping[str, Any]:
         """What the weights fit into, as JSON."""
         return {"model": self.name, **asdict(self)}
+
+
+def arrays(network: "nn.Module") -> dict[str, NDArray[Any]]:
+    """The network's weights and buffers as they are now, by their names."""
+    return {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
 
 
 def target_moments(data: TrainingData[Any]) -> tuple[float, float]:

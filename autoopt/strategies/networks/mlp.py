@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.base import Stage, choice, real, whole
+from autoopt.strategies.base import choice, real, whole
 from autoopt.strategies.model import Artifact, Features, Model, TableData, Trained, TrainingContext
 from autoopt.strategies.networks.mlp_graph import Architecture
 from autoopt.task.facts import TaskFacts
@@ -67,8 +67,6 @@ class MLP(Model):
     """
 
     name: ClassVar[str] = "mlp"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     learns_in_steps: ClassVar[bool] = True
     artifact_kind: ClassVar[str] = "network"
     field_when: ClassVar = {"embedding_scale": {"encode": ("embed",)}}
@@ -97,8 +95,6 @@ class MLP(Model):
         )
 
     def train(self, data: TableData, context: TrainingContext) -> Trained:
-        import torch
-
         from autoopt.strategies.learning.training_loop import Plan, fit, settled
 
         _check(data)
@@ -109,24 +105,19 @@ class MLP(Model):
             seed=context.seed,
             classes=len(data.facts.classes),
         )
-        try:
-            with settled(context.slot, context.seed) as device:
-                network = self.network(data).to(device)
-                judge = valid_judge(data, device)
-                learned = fit(
-                    network,
-                    train_source(data, network, device),
-                    judge,
-                    plan,
-                    context.report,
-                    checkpoints=context.checkpoints,
-                    limit_s=context.limit_s,
-                )
-                scores = judge.scores(network)
-        except torch.OutOfMemoryError as error:
-            raise StageFailure(
-                FailureReason.OUT_OF_MEMORY, f"the network did not fit into the memory of {context.slot.device}"
-            ) from error
+        with settled(context.slot, context.seed) as device:
+            network = self.network(data).to(device)
+            judge = valid_judge(data, device)
+            learned = fit(
+                network,
+                train_source(data, network, device),
+                judge,
+                plan,
+                context.report,
+                checkpoints=context.checkpoints,
+                limit_s=context.limit_s,
+            )
+            scores = judge.scores(network)
         return Trained(artifact=network.artifact(), valid_scores=scores, notes=learned.notes)
 
     def untrained(self, data: TableData, context: TrainingContext) -> Artifact | None:

@@ -9,9 +9,8 @@ from autoopt.errors import StageFailure
 from autoopt.space.catalogue import Declaration
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.base import Stage, whole
 from autoopt.strategies.model import Artifact, Prepared, Trained, TrainingContext, TrainingData
-from autoopt.strategies.networks.learner import TRACED_ROWS, Network
+from autoopt.strategies.networks.learner import Network, arrays
 from autoopt.strategies.prepared import Arrays
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.task.module.choices import domain_of
@@ -40,26 +39,14 @@ class OwnModule(Network):
     """
 
     name: ClassVar[str] = "module"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.MODULE,)
     input_names: ClassVar[tuple[str, ...]] = ()  # the task's: `facts.tensors`
 
-    epochs: int = whole(20, low=1, high=1000, log=True, help="passes over the training rows, at most")
-    patience: int = whole(6, low=1, high=200, log=True, help="epochs without a better valid metric before the end")
     choices: tuple[tuple[str, Value], ...] = ()  # of `build`, declared by the task and not by this class
 
     @classmethod
     def from_recipe(cls, recipe: Recipe) -> Self:
         return dataclasses.replace(super().from_recipe(recipe), choices=tuple(recipe.section(BUILD).items()))
-
-    @property
-    def most_epochs(self) -> int:
-        return self.epochs
-
-    @property
-    def patience_epochs(self) -> int:
-        return self.patience
 
     def build(self, data: TrainingData[Any]) -> "nn.Module":
         from autoopt.strategies.networks.own_outputs import Uniform
@@ -116,24 +103,23 @@ class OwnModule(Network):
             return super().train(data, context)
 
     def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
-        from autoopt.strategies.networks.export import exported_graph
-        from autoopt.strategies.networks.exported import ExportedArtifact
-        from autoopt.strategies.networks.scored import Scored
         from autoopt.strategies.networks.untraced import UntracedArtifact
 
-        some = tuple(values[:TRACED_ROWS].clone() for values in self.inputs(data.valid))
-        scored = Scored(network, data.facts.kind.classifies, 0.0, 1.0)
-        weights = {name: value.detach().cpu().numpy().copy() for name, value in network.state_dict().items()}
         facts = data.facts.module_facts
         if facts is not None and facts.untraceable:  # found out at the start: it need not be found out again
             reason = f"torch.export cannot trace the module: {facts.untraceable}"
-            return UntracedArtifact(weights=own_names(weights), build=dict(self.choices), reason=reason)
-        try:
-            model = exported_graph(scored, some, tuple(t.name for t in data.facts.tensors))
-        except StageFailure as error:  # trained and measured all the same, by torch itself
-            return UntracedArtifact(weights=own_names(weights), build=dict(self.choices), reason=str(error))
-        architecture = {"model": self.name, "module": data.facts.module, BUILD: dict(self.choices)}
-        return ExportedArtifact(model=model, weights=weights, architecture=architecture)
+        else:
+            try:
+                return super().artifact(network, data)
+            except StageFailure as error:  # trained and measured all the same, by torch itself
+                reason = str(error)
+        return UntracedArtifact(weights=own_names(arrays(network)), build=dict(self.choices), reason=reason)
+
+    def graph_inputs(self, facts: TaskFacts) -> tuple[str, ...]:
+        return tuple(t.name for t in facts.tensors)
+
+    def architecture(self, facts: TaskFacts) -> Mapping[str, Any]:
+        return {"model": self.name, "module": facts.module, BUILD: dict(self.choices)}
 
 
 def own_names(weights: Mapping[str, Any]) -> dict[str, Any]:

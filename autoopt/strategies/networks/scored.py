@@ -20,16 +20,18 @@ class Scored(nn.Module):  # type: ignore[misc]  # torch is not followed: its typ
         self.scale = scale
 
     def forward(self, *inputs: Tensor) -> Tensor:
-        outputs: Tensor = self.network(*inputs)
-        return outputs.softmax(1) if self.classifies else outputs * self.scale + self.shift
+        return as_scores(self.network(*inputs), self.classifies, self.shift, self.scale)
+
+
+def as_scores(outputs: Tensor, classifies: bool, shift: float, scale: float) -> Tensor:
+    """Logits (rows, classes) → probabilities; standardised values (rows, 1) → values in the target's unit."""
+    return outputs.softmax(1) if classifies else outputs * scale + shift
 
 
 def scores_of(facts: TaskFacts, shift: float, scale: float) -> Scores:
     """The same for a network that is still learning; computed in float32 whatever the network computes in."""
 
     def found(network: nn.Module, inputs: tuple[Tensor, ...]) -> Tensor:
-        outputs = network(*inputs).float()
-        scores: Tensor = outputs.softmax(1) if facts.kind.classifies else outputs * scale + shift
-        return scores
+        return as_scores(network(*inputs).float(), facts.kind.classifies, shift, scale)
 
     return found

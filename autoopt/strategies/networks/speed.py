@@ -59,7 +59,7 @@ def settled_speed(
     if context.store is None or not candidates:
         return context, ()
     rows = max(data.train.rows, data.facts.rows.get("train", 0))  # of a user's items only some may be held
-    total_steps = network.most_epochs * BatchSize.from_recipe(context.recipe).steps(rows)
+    total_steps = network.epochs * BatchSize.from_recipe(context.recipe).steps(rows)
     with _undisturbed(context) as device:
         sample = sampled(data, network, context.recipe)
         verdict = settle(
@@ -111,7 +111,7 @@ class TrainingRig:
         self, network: "Network", data: TrainingData[Any], context: TrainingContext, device: torch.device
     ) -> None:
         plan = Plan.from_recipe(
-            context.recipe, epochs=network.most_epochs, patience=1, seed=0, classes=len(data.facts.classes)
+            context.recipe, epochs=network.epochs, patience=1, seed=0, classes=len(data.facts.classes)
         )
         self._plan = plan
         module = network.build(data).to(device)

@@ -8,7 +8,6 @@ from typing import Any
 import torch
 from torch import nn
 
-from autoopt.errors import StageFailure
 from autoopt.strategies.learning.compile import Compile
 from autoopt.strategies.learning.loader_source import loading
 from autoopt.strategies.learning.training_loop import Plan, fit, settled
@@ -19,22 +18,17 @@ from autoopt.strategies.shrinking.channels import without_channels
 from autoopt.strategies.shrinking.prune import CHANNELS, Prune
 from autoopt.strategies.shrinking.unstructured import masked, unstructured, zero_share
 from autoopt.strategies.shrinking.widths import rebuilt, widths
-from autoopt.values import FailureReason
 
 
 def shrunk(model: Network, artifact: ExportedArtifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
     """What is left of the network after pruning and fine-tuning. Raises StageFailure when it cannot be done."""
     pruning = Prune.from_recipe(context.recipe)
-    try:
-        with settled(context.slot, context.seed) as device:
-            trained = rebuilt(model.build(data), artifact.weights).to(device)
-            before = _size(trained)
-            network = _pruned(trained, model, pruning, data, context, device)
-            scores = model.judge(data, device).scores(network)
-            left = model.artifact(network.cpu(), data)
-    except torch.OutOfMemoryError as error:
-        message = f"the network did not fit into the memory of {context.slot.device} while it was fine-tuned"
-        raise StageFailure(FailureReason.OUT_OF_MEMORY, message) from error
+    with settled(context.slot, context.seed) as device:
+        trained = rebuilt(model.build(data), artifact.weights).to(device)
+        before = _size(trained)
+        network = _pruned(trained, model, pruning, data, context, device)
+        scores = model.judge(data, device).scores(network)
+        left = model.artifact(network.cpu(), data)
     if isinstance(left, ExportedArtifact):
         shape = {**left.architecture, "prune": pruning.form, "widths": widths(network)}
         left = replace(left, architecture=shape)

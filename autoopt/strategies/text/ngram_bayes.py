@@ -6,7 +6,7 @@ from typing import Any, ClassVar, final
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.strategies.base import Stage, real, whole
+from autoopt.strategies.base import real, whole
 from autoopt.strategies.linear.fit import Floats, noting_convergence, present_classes, spread
 from autoopt.strategies.model import Model, Trained, TrainingContext, TrainingData
 from autoopt.strategies.prepared import Counts
@@ -32,8 +32,6 @@ class NGramBayes(Model):
     """
 
     name: ClassVar[str] = "ngram_bayes"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.TEXT,)
     counts_ngrams: ClassVar[bool] = True
     artifact_kind: ClassVar[str] = "wide_linear"

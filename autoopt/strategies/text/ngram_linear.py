@@ -5,7 +5,7 @@ from typing import Any, ClassVar, Final, final
 
 import numpy as np
 
-from autoopt.strategies.base import Stage, choice, real, whole
+from autoopt.strategies.base import choice, real, whole
 from autoopt.strategies.linear.artifact import LinearArtifact, Link
 from autoopt.strategies.linear.fit import (
     ABSENT_LOGIT,
@@ -41,8 +41,6 @@ class NGramLinear(Model):
     """
 
     name: ClassVar[str] = "ngram_linear"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.TEXT,)
     counts_ngrams: ClassVar[bool] = True
     artifact_kind: ClassVar[str] = "wide_linear"

@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from autoopt.strategies.base import Stage, real, whole
+from autoopt.strategies.base import real, whole
 from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.trees.sklearn_trees import grow_one
 from autoopt.task.facts import Kind
@@ -21,8 +21,6 @@ class DecisionTree(Model):
     """
 
     name: ClassVar[str] = "decision_tree"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     artifact_kind: ClassVar[str] = "trees"
 
     max_leaf_nodes: int = whole(64, low=2, high=65536, log=True, help="leaves at most: bounds the artifact")

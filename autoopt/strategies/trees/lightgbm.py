@@ -9,7 +9,7 @@ from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
 from autoopt.files import derived_seed
-from autoopt.strategies.base import Stage, real, whole
+from autoopt.strategies.base import real, whole
 from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.tables.plain_features import check_plain, report_quality
 from autoopt.strategies.trees.arrays import Floats, TreeArrays
@@ -43,8 +43,6 @@ class LightGBM(Model):
     """
 
     name: ClassVar[str] = "lightgbm"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     artifact_kind: ClassVar[str] = "trees"
 
     n_trees: int = whole(300, low=1, high=10000, log=True, help="rounds at most; each grows one tree a class")

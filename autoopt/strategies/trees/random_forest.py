@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-from autoopt.strategies.base import Stage, real, whole
+from autoopt.strategies.base import real, whole
 from autoopt.strategies.model import Model, TableData, Trained, TrainingContext
 from autoopt.strategies.trees.sklearn_trees import grow
 from autoopt.task.facts import Kind
@@ -21,8 +21,6 @@ class RandomForest(Model):
     """
 
     name: ClassVar[str] = "random_forest"
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     artifact_kind: ClassVar[str] = "trees"
 
     n_trees: int = whole(100, low=1, high=2000, log=True, help="trees in the forest")

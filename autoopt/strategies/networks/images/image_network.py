@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.base import Stage, real, whole
+from autoopt.strategies.base import real, whole
 from autoopt.strategies.model import FEATURES, Prepared, TrainingData
 from autoopt.strategies.networks.learner import Network
 from autoopt.strategies.prepared import Pixels
@@ -24,22 +24,12 @@ COMFORTABLE_SIDE = 48
 class ImageNetwork(Network):
     """Takes pixels as they are stored, uint8 (rows, h, w, 3), and normalizes them itself. Sides of 8 pixels or more."""
 
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.IMAGES,)
     input_names: ClassVar[tuple[str, ...]] = (FEATURES,)
 
     dropout: float = real(0.0, low=0.0, high=0.7, help="share of the last layer's inputs left out in each step")
     epochs: int = whole(25, low=1, high=500, log=True, help="passes over the training images, at most")
     patience: int = whole(15, low=1, high=200, log=True, help="epochs without a better valid metric before the end")
-
-    @property
-    def most_epochs(self) -> int:
-        return self.epochs
-
-    @property
-    def patience_epochs(self) -> int:
-        return self.patience
 
     @abstractmethod
     def body(self, height: int, width: int, outputs: int) -> "nn.Module":

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.base import Stage, real, whole
+from autoopt.strategies.base import real, whole
 from autoopt.strategies.learning.bucketing import Bucketing
 from autoopt.strategies.model import CODES, Prepared, TrainingContext, TrainingData
 from autoopt.strategies.networks.learner import Network
@@ -25,8 +25,6 @@ WIDTH_MULTIPLE = 8
 class TextNetwork(Network):
     """A network over token numbers (rows, length). Padding, 0, never changes the scores of a row."""
 
-    stage: ClassVar[Stage] = "train"
-    family: ClassVar[str | None] = "model"
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.TEXT,)
     input_names: ClassVar[tuple[str, ...]] = (CODES,)
 
@@ -34,14 +32,6 @@ class TextNetwork(Network):
     word_dropout: float = real(0.0, low=0.0, high=0.5, help="share of tokens taken for unknown in each step")
     epochs: int = whole(8, low=1, high=200, log=True, help="passes over the training rows, at most")
     patience: int = whole(3, low=1, high=100, log=True, help="epochs without a better valid metric before the end")
-
-    @property
-    def most_epochs(self) -> int:
-        return self.epochs
-
-    @property
-    def patience_epochs(self) -> int:
-        return self.patience
 
     def inputs(self, prepared: Prepared) -> "tuple[Tensor, ...]":
         import torch
