@@ -1,7 +1,9 @@
 """Loader workers: as many as asked for, in order, gone in the end, and of no influence on what is learned."""
 
 import os
+import time
 from collections.abc import Iterator
+from multiprocessing import resource_sharer
 from pathlib import Path
 
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
+from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.loader import Loader
@@ -19,6 +22,7 @@ from autoopt.strategies.learning.rows import Arrays, Rows
 from autoopt.strategies.learning.source import Source
 from autoopt.strategies.learning.storage import Storage
 from autoopt.strategies.learning.storage_forms.memory import MemoryRows
+from autoopt.values import FailureReason
 
 CPU = torch.device("cpu")
 ROWS = 50
@@ -33,6 +37,17 @@ class Signed(Rows):
 
     def take(self, indices: NDArray[np.int64]) -> Arrays:
         return indices.copy(), np.full(len(indices), os.getpid())
+
+
+class Dying(Signed):
+    """At the third batch the worker hands nothing over any more and is still there, as for a moment in every death."""
+
+    def take(self, indices: NDArray[np.int64]) -> Arrays:
+        if indices.min() >= 8:
+            time.sleep(0.5)  # torch hands batches over in a thread of the worker's
+            resource_sharer.stop(timeout=5)
+            time.sleep(60)
+        return super().take(indices)
 
 
 def source(rows: Rows, **fields: object) -> LoaderSource:
@@ -50,6 +65,19 @@ def readers(found: Source) -> set[int]:
 
 def children() -> set[int]:
     return {child.pid for child in psutil.Process().children() if child.status() != psutil.STATUS_ZOMBIE}
+
+
+def test_a_worker_that_dies_while_it_hands_a_batch_over_is_told_like_any_that_died() -> None:
+    def read() -> None:
+        with loading(source(Dying(), workers=1)) as found:
+            batches = found.batches(iter(torch.arange(ROWS).split(4)))
+            next(batches)
+            time.sleep(2)
+            list(batches)
+
+    with pytest.raises(StageFailure, match="a loader worker died while it handed a batch over") as raised:
+        read()
+    assert raised.value.reason is FailureReason.CRASHED
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])

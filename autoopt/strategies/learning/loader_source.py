@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 HANG_S = 60.0
 """A worker that gives no batch for so long is taken to hang."""
+RAISED_IN_A_WORKER = " in DataLoader worker process "
 Taken = tuple[NDArray[np.int64], tuple[Tensor, ...]]
 
 
@@ -89,7 +90,8 @@ class LoaderSource(Source):
             self.close()
         with _more_than_cores():
             self._iterator = iter(self._loader)  # type: ignore[arg-type]
-        yield from self._iterator
+        with _broken_connections_told():
+            yield from self._iterator
 
     def _batch(self, chosen: NDArray[np.int64], inputs: tuple[Tensor, ...]) -> Batch:
         placed = tuple(values.to(self._device, non_blocking=self._pinned) for values in inputs)
@@ -122,6 +124,21 @@ def failures_told() -> Iterator[None]:
             message = f"a loader worker gave no batch within its time ({text}): does reading a row wait for something?"
             raise StageFailure(FailureReason.HUNG, message) from error
         raise StageFailure(FailureReason.CRASHED, f"a loader worker died: {text}") from error
+
+
+@contextlib.contextmanager
+def _broken_connections_told() -> Iterator[None]:
+    """A worker that dies while it hands a batch over breaks the connection, before torch has heard of its death.
+
+    What reading a row raised in a worker is passed on by torch with a text that has RAISED_IN_A_WORKER in it.
+    """
+    try:
+        yield
+    except (OSError, EOFError) as error:
+        if RAISED_IN_A_WORKER in str(error):
+            raise
+        message = f"a loader worker died while it handed a batch over ({type(error).__name__}: {error})"
+        raise StageFailure(FailureReason.CRASHED, message) from error
 
 
 @final
