@@ -14,18 +14,27 @@ from autoopt.ledger import TrialRow
 from autoopt.orchestrator import Observer, SlotView
 from autoopt.orchestrator.selection import quality_order
 from autoopt.report.wording import measure_cells
+from autoopt.space import Choice, Space
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Budget, TrialState, format_seconds
 
 BAR_WIDTH = 24
 
 
+def model_width(space: Space) -> int:
+    """Of the column that any model's name of the space fits into, with a blank behind it."""
+    domains = [d.domain for d in space.dimensions if d.name == "model"]
+    names = [str(value) for domain in domains if isinstance(domain, Choice) for value in domain.values]
+    return max(map(len, names), default=0) + 1
+
+
 class _Tally:
     """Counts and the best so far: what both kinds of screen need."""
 
-    def __init__(self, facts: TaskFacts, started: float) -> None:
+    def __init__(self, facts: TaskFacts, space: Space, started: float) -> None:
         self.facts = facts
         self.started = started
+        self._model_width = model_width(space)
         self.counts = {state: 0 for state in TrialState}
         self.best: TrialRow | None = None
 
@@ -44,14 +53,19 @@ class _Tally:
             return True
         return False
 
+    def head(self, number: int, model: str) -> str:
+        """How a trial's line begins."""
+        return f"{self.seconds:6.1f}s  trial {number:<4d}{model:<{self._model_width}s}"
+
     def line(self, trial: TrialRow) -> str:
         """A trial's end in one line."""
-        head = f"{self.seconds:6.1f}s  trial {trial.number:<4d}{trial.recipe.get('model', '')!s:<14s}"
+        head = self.head(trial.number, str(trial.recipe.get("model", "")))
         if trial.state is TrialState.COMPLETE:
             quality, latency, size = measure_cells(trial.measures)
             return f"{head}{self.facts.metric} {quality:<9s}{latency:>10s}{size:>10s}"
         if trial.state is TrialState.STOPPED:
-            return f"{head}stopped before its end; a resume tries it again"
+            why = f": {trial.message}" if trial.message else " before its end"
+            return f"{head}stopped{why}; a resume tries it again"
         told = trial.message or trial.reason
         return f"{head}{trial.state.value}{': ' + told if told else ''}"
 
@@ -66,9 +80,7 @@ class PlainLines:
     def trial_started(self, number: int, slot: int, model: str, attempt: int) -> None:
         """Only a second attempt is worth a line."""
         if attempt:
-            self._print(
-                f"{self._tally.seconds:6.1f}s  trial {number:<4d}{model:<14s}starts again (attempt {attempt + 1})"
-            )
+            self._print(f"{self._tally.head(number, model)}starts again (attempt {attempt + 1})")
 
     def trial_ended(self, trial: TrialRow) -> None:
         """One line, the best so far marked."""
@@ -147,13 +159,14 @@ class LiveBlock:
 def watcher(
     console: Console,
     facts: TaskFacts,
+    space: Space,
     budget: Budget,
     started: float,
     before_s: float = 0.0,
     earlier: Iterable[TrialRow] = (),
 ) -> Iterator[Observer]:
     """The observer that fits where the output goes. `before_s`, `earlier`: what earlier sessions spent and found."""
-    tally = _Tally(facts, started)
+    tally = _Tally(facts, space, started)
     for trial in earlier:
         tally.add(trial)
     if not console.is_terminal:

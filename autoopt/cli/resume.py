@@ -43,6 +43,7 @@ def resume(
     console = console_for(as_json)
     budget = print_resuming(console, stored, more)
     earlier = (stored.row.spent_s, stored.trials)
-    with watcher(console, stored.context.facts, budget, started, *earlier) as observer:
+    about = (stored.context.facts, stored.context.space, budget)
+    with watcher(console, *about, started, *earlier) as observer:
         outcome = run_resume(study, where, more=more, output=output, started=started, observer=observer)
     return print_outcome(console, outcome, as_json=as_json)

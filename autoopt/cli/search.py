@@ -20,7 +20,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 @click.option("--objectives", metavar="A,B", help="What is optimized. Default: quality,latency_ms,size_bytes")
 @click.option("--metric", metavar="NAME", help="Quality measure. Default: roc_auc, accuracy or rmse, by the task.")
 @click.option("--study", metavar="NAME", help="The study's name. Default: made of the data's name.")
-@click.option("--space", metavar="NAME|FILE", help="Search space. Default: tabular")
+@click.option("--space", metavar="NAME|FILE", help="Search space. Default: by the data.")
 @click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. model=mlp; repeatable.")
 @click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
 @click.option(
@@ -62,12 +62,13 @@ def search(
     """Search DATA for the best pipeline, and export it.
 
     DATA is a .csv, .tsv, .parquet or .h5 file (.gz too); images: a folder, .tar, .tar.gz, .tgz or .zip with a folder
-    for each class, or a table that names them (--image); or a demo: demo:digits, demo:iris, demo:wine,
-    demo:breast_cancer, demo:diabetes, demo:digit_images.
+    for each class, or a table that names them (--image); a network of your own: task.py:function; or a demo:
+    demo:digits, demo:iris, demo:wine, demo:breast_cancer, demo:diabetes, demo:digit_images.
 
     \b
     autoopt search demo:digits --time 60s
     autoopt search photos/ --time 10m --limit 'latency_ms<=3'
+    autoopt search news.csv --target label --text title,text --time 5m
     autoopt search adult.csv --target income --time 5m --limit 'latency_ms<=1' --limit 'size_bytes<=5MB'
     """
     started = command_start()
@@ -92,6 +93,7 @@ def search(
         if as_json:
             click.echo(json.dumps({"study": understanding.study, "dry_run": True, **understanding.spec()}))
         return 0
-    with watcher(console, understanding.facts, understanding.budget, started) as observer:
+    about = (understanding.facts, understanding.space, understanding.budget)
+    with watcher(console, *about, started) as observer:
         outcome = search_understood(understanding, started=started, observer=observer)
     return print_outcome(console, outcome, as_json=as_json)

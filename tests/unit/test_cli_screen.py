@@ -1,14 +1,24 @@
 """What is shown of the data before a search, for each kind of them."""
 
+import io
+import time
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from rich.console import Console
+from support_bundle import trial_row
 from support_modalities import facts_of, image_task, tensor_task, text_task
 
+from autoopt.cli.live import watcher
 from autoopt.cli.results import predict_command
 from autoopt.cli.screen import content_rows, facts_rows
+from autoopt.space import Choice, load_space, space_names
+from autoopt.strategies import catalogue
 from autoopt.task import PreparedTask
 from autoopt.task.facts import Modality, ModuleFacts, TaskFacts
 from autoopt.task.snapshot import Part, PartArrays
+from autoopt.values import Budget, TrialState
 
 
 def prepared(facts: TaskFacts, part: Part) -> PreparedTask:
@@ -55,3 +65,31 @@ def test_a_module_is_told_with_its_inputs_loss_and_choices() -> None:
 )
 def test_the_command_that_predicts_fits_the_data(modality: str, data: str) -> None:
     assert f"predict bundle {data} -o" in predict_command("bundle", modality)[0]
+
+
+@pytest.mark.parametrize("name", space_names())
+def test_what_follows_a_models_name_stands_in_one_column(name: str) -> None:
+    space, text = load_space(name, catalogue()), io.StringIO()
+    domain = next(d.domain for d in space.dimensions if d.name == "model")
+    assert isinstance(domain, Choice)
+    with watcher(Console(file=text), facts_of(Modality.TABULAR), space, Budget(seconds=60.0), time.monotonic()) as seen:
+        for number, model in enumerate(map(str, domain.values)):
+            trial = replace(trial_row(number, 0.5, 0.1, 1000.0), recipe={"model": model})
+            seen.trial_started(number, 0, model, attempt=1)
+            seen.trial_ended(trial)
+            seen.trial_ended(replace(trial, state=TrialState.FAILED, message="why"))
+    lines = text.getvalue().splitlines()
+    told = [line.index(f" {word} ") for line in lines for word in ("starts", "accuracy", "failed:") if word in line]
+    assert len(told) == len(lines) == 3 * len(domain.values)
+    assert len(set(told)) == 1
+
+
+def test_what_there_was_no_time_for_is_told_with_the_reason() -> None:
+    text, space = io.StringIO(), load_space("text", catalogue())
+    trial = replace(trial_row(3, None), state=TrialState.STOPPED, message="one epoch takes about 400 s")
+    with watcher(Console(file=text), facts_of(Modality.TEXT), space, Budget(seconds=60.0), time.monotonic()) as seen:
+        seen.trial_ended(trial)
+        seen.trial_ended(replace(trial, message=""))
+    first, second = text.getvalue().splitlines()
+    assert first.endswith("stopped: one epoch takes about 400 s; a resume tries it again")
+    assert second.endswith("stopped before its end; a resume tries it again")
