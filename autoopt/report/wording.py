@@ -6,6 +6,7 @@ from typing import Any
 
 from autoopt.space import Recipe
 from autoopt.strategies import catalogue
+from autoopt.strategies.networks.own_module import BUILD
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_bytes
 
@@ -62,15 +63,16 @@ def tensor_words(tensor: TensorFacts) -> str:
 
 
 def choices_that_matter(recipe: Mapping[str, Any]) -> str:
-    """A recipe in one cell: what is deployed, the first fields of the model's card, how the data are prepared."""
+    """A recipe in one cell: what is deployed, what was built and how, how it was trained, how data are prepared."""
     parsed = Recipe(recipe)
     prepared = [f"{k} {parsed[k]}" for k in PREPARED if parsed.get(k, "none") != "none"]
     prefix = f"{parsed.get('model', '')}."
     fields = [name for name in catalogue().declarations if name.startswith(prefix) and name in parsed]
     own = [f"{name.removeprefix(prefix)} {_short(parsed[name])}" for name in fields[:MOST_FIELDS]]
+    built = [f"{name} {_short(value)}" for name, value in parsed.section(BUILD).items()]
     trained = [f"{k} {parsed[k]}" for k in TRAINED if parsed.get(k, "none") != "none"]
     deployed = [str(parsed["quantize"])] if parsed.get("quantize", "none") != "none" else []
-    return ", ".join([*deployed, *own, *trained, *prepared])
+    return ", ".join([*deployed, *built, *own, *trained, *prepared])
 
 
 def _short(value: object) -> str:

@@ -1,0 +1,19 @@
+"""Recipes and measures in the words of the terminal and the page."""
+
+from autoopt.report.wording import choices_that_matter
+
+
+def test_a_recipe_in_one_cell_begins_with_what_is_deployed_and_the_models_own_fields() -> None:
+    recipe = {"model": "mlp", "mlp.width": 64, "mlp.depth": 2, "optimizer": "adamw", "quantize": "static_int8"}
+    assert choices_that_matter(recipe) == "static_int8, width 64, depth 2, optimizer adamw"
+
+
+def test_all_choices_of_a_users_own_module_are_told() -> None:
+    chosen = {"width": 48, "share": 0.123456, "norm": "group", "skip": True}
+    recipe = {"model": "module", "module.epochs": 9, **{f"build.{name}": value for name, value in chosen.items()}}
+    told = choices_that_matter(recipe)
+    assert told.startswith("norm group, share 0.123, skip True, width 48")
+
+
+def test_what_does_nothing_is_not_told() -> None:
+    assert choices_that_matter({"model": "linear", "quantize": "none", "prune": "none", "scale": "none"}) == ""
