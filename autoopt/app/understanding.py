@@ -64,6 +64,7 @@ class Understanding:
         return {
             "version": SPEC_VERSION,
             "source": self.source,
+            "image": self.options.image,
             "facts": self.facts.to_json(),
             "space": {"source": self.space_source, **space_to_json(self.space)},
             "recipe": self.recipe.to_json() if self.recipe else None,

@@ -29,7 +29,7 @@ def signature(contents: BundleContents) -> dict[str, str]:
     """MLflow's signature: raw inputs in, prediction and probabilities out. Missing values are allowed everywhere.
 
     Columns of numbers are 'any': whole numbers, fractions and truth values may all come, and MLflow would refuse whole
-    numbers and truth values for a 'double'. So are images: paths, bytes and data URIs may come. What cannot be used
+    numbers and truth values for a 'double'. So are images: bytes, data URIs and arrays may come. What cannot be used
     the runtime refuses, naming column and rows. A module's inputs are MLflow's named tensors.
     """
     facts = contents.facts

@@ -114,15 +114,16 @@ def _write(place: Path, contents: BundleContents) -> None:
             shutil.rmtree(old, ignore_errors=True)
 
 
-def _data_words(facts: TaskFacts) -> str:
-    """What a search is told of these data, as one types it."""
+def _data_words(facts: TaskFacts, image: str | None) -> str:
+    """What a search is told of these data, as one types it; `image`: the column of a table that names images."""
 
     def typed(words: str) -> str:
         return json.dumps(words, ensure_ascii=False)
 
     if facts.modality is Modality.MODULE:
         return facts.module or "TASK"
-    options = {"--target": facts.target if any(c.role is Role.TARGET for c in facts.columns) else ""}
+    has_target = image is not None or any(c.role is Role.TARGET for c in facts.columns)  # which demos, folders say
+    options = {"--image": image or "", "--target": facts.target if has_target else ""}
     options |= {"--text": ",".join(facts.text_columns)}
     return " ".join(["DATA", *(f"{name} {typed(value)}" for name, value in options.items() if value)])
 
@@ -136,7 +137,8 @@ def _fill(building: Path, contents: BundleContents) -> None:
     front = json.dumps(front_of(facts), indent=2, ensure_ascii=False)
     (building / FRONT).write_text(front + "\n", encoding="utf-8")
     (building / SAMPLE).write_text(json.dumps(verified.sample, allow_nan=False, ensure_ascii=False), encoding="utf-8")
-    head = RECIPE_HEAD.format(trial=contents.trial.number, study=contents.study.name, data=_data_words(facts))
+    data = _data_words(facts, contents.study.spec.get("image"))
+    head = RECIPE_HEAD.format(trial=contents.trial.number, study=contents.study.name, data=data)
     (building / "recipe.yaml").write_text(head + Recipe(contents.trial.recipe).to_yaml(), encoding="utf-8")
     if not is_torch(verified.float_artifact):  # weights run in the user's own code alone: `predict --task`
         write_script(building, facts.modality)

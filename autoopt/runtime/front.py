@@ -82,12 +82,16 @@ class FrontInput:
         plain = {"name": self.name, "type": self.type, "input": self.input}
         return plain | ({"dtype": self.dtype, "shape": list(self.shape)} if self.dtype else {})
 
-    def array(self, values: Any, problems: list[Problem]) -> NDArray[Any]:
-        """The rows of this input as the graph takes them; what is wrong with them is added to `problems`."""
+    def array(self, values: Any, problems: list[Problem], *, opens_files: bool) -> NDArray[Any]:
+        """The rows of this input as the graph takes them; what is wrong with them is added to `problems`.
+
+        Without `opens_files` a path is wrong.
+        """
         if self.type == "image":
             from autoopt.runtime.images import picture_array  # of autoopt.files, and PIL: not for tables
 
-            return picture_array(self.name, values, self.shape[0], self.shape[1], problems)
+            height, width, _ = self.shape
+            return picture_array(self.name, values, height, width, problems, opens_files=opens_files)
         if self.type == "tensor":
             return tensor_array(self.name, values, self.dtype, self.shape, problems)
         return (number_array(self.name, values, problems) if self.type == "number" else text_array(values))[:, None]
@@ -145,12 +149,13 @@ class Front:
             "outputs": {"scores": self.scores},
         }
 
-    def feed(self, columns: Columns) -> Feed:
+    def feed(self, columns: Columns, *, opens_files: bool = True) -> Feed:
         """Columns → the graph's feed. Columns that the graph does not know are ignored; a scalar is one row.
 
         Numbers: None, NaN and '' are missing; text is parsed; booleans become 0 and 1. Categories and texts: missing
-        becomes '', numbers become text as a CSV file would have them. Images: paths, bytes of files, 'data:image/...'
-        texts, uint8 arrays (height, width, 3) or (height, width), PIL images. Tensors: (rows, ...) of their shape.
+        becomes '', numbers become text as a CSV file would have them. Images: paths (with `opens_files`, for rows of
+        one's own), bytes of files, 'data:image/...' texts, uint8 arrays (height, width, 3) or (height, width), PIL
+        images. Tensors: (rows, ...) of their shape.
         Raises DataError with all that is wrong: columns that are not there, text that is no number, an image that
         cannot be decoded, a wrong shape, columns of different lengths.
         """
@@ -165,7 +170,7 @@ class Front:
         problems: list[Problem] = []
         feed: Feed = {}
         for wanted in self.inputs:
-            feed[wanted.input] = wanted.array(columns[held[wanted.name]], problems)
+            feed[wanted.input] = wanted.array(columns[held[wanted.name]], problems, opens_files=opens_files)
         lengths = {name: len(a) for name, a in feed.items()}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{n!r}: {c}" for n, c in list(lengths.items())[:10])

@@ -21,18 +21,24 @@ _SHOWN = 5
 _DATA_URI = "data:image/"
 
 
-def picture_array(name: str, values: Any, height: int, width: int, problems: list[Problem]) -> NDArray[np.uint8]:
+def picture_array(
+    name: str, values: Any, height: int, width: int, problems: list[Problem], *, opens_files: bool = True
+) -> NDArray[np.uint8]:
     """Pixels (rows, height, width, 3); a picture that cannot be had becomes black and a problem.
 
-    A value is a path, the bytes of a file, a 'data:image/...;base64,' text, a uint8 array (h, w, 3) or (h, w), or a
-    PIL image. A single one is one row.
+    A value is a path (a problem without `opens_files`), the bytes of a file, a 'data:image/...;base64,' text, a uint8
+    array (h, w, 3) or (h, w), or a PIL image. A single one is one row.
     """
     if isinstance(values, np.ndarray) and values.dtype == np.uint8 and values.shape[1:] == (height, width, 3):
         return values
-    found, bad = read_images([(_called(cell, row), cell) for row, cell in enumerate(_cells(values))], height, width)
+    cells = _cells(values)
+    given = cells if opens_files else [_unopened(cell) for cell in cells]
+    names = [_called(cell, row) for row, cell in enumerate(cells)]
+    found, bad = read_images(list(zip(names, given, strict=True)), height, width)
     if bad:
         what = f"{len(bad)} of {len(found)} images in {name!r} cannot be read: {told(bad)}."
-        mend = "Correct or leave them out; an image is a file's path or bytes, a uint8 array, or a PIL image."
+        forms = "a file's path or bytes" if opens_files else "a file's bytes, a 'data:image/...;base64,' text"
+        mend = f"Correct or leave them out; an image is {forms}, a uint8 array, or a PIL image."
         problems.append(Problem(what=what, mend=mend))
     return found
 
@@ -73,8 +79,16 @@ def _is_pil(value: Any) -> bool:
 
 def _called(cell: Any, row: int) -> str:
     """A file by its path, everything else by its row."""
-    named = isinstance(cell, str | os.PathLike) and str(cell) and not str(cell).startswith(_DATA_URI)
-    return str(cell) if named else f"row {row + 1}"
+    return str(cell) if _is_path(cell) else f"row {row + 1}"
+
+
+def _unopened(cell: Any) -> Any:
+    """The cell; in place of a path, why it is not read."""
+    return pictures.PictureError("is a path, and a served model opens no files") if _is_path(cell) else cell
+
+
+def _is_path(cell: Any) -> bool:
+    return isinstance(cell, str | os.PathLike) and str(cell) != "" and not str(cell).startswith(_DATA_URI)
 
 
 def _fitted(cell: Any, height: int, width: int) -> NDArray[np.uint8]:
@@ -102,7 +116,7 @@ def _content(cell: Any) -> bytes:
             return base64.b64decode(cell.partition(",")[2], validate=True)
         except ValueError:
             raise pictures.PictureError("is a data URI that is no base64") from None
-    if isinstance(cell, str | os.PathLike) and str(cell):
+    if _is_path(cell):
         return _file_content(Path(cell).expanduser())
     if _is_pil(cell):
         return _png(cell)

@@ -11,17 +11,21 @@ if TYPE_CHECKING:
 
 @final
 class BundleModel:
-    """What MLflow calls."""
+    """What MLflow calls: perhaps a server, for whoever reaches it."""
 
     def __init__(self, predictor: Predictor) -> None:
         self.predictor = predictor
 
     def predict(self, model_input: Any, params: dict[str, Any] | None = None) -> "pd.DataFrame":
-        """A DataFrame of raw columns → a DataFrame with `prediction`, and `probability_<class>` for classifiers."""
+        """A DataFrame of raw columns → a DataFrame with `prediction`, and `probability_<class>` for classifiers.
+
+        Images come as bytes, 'data:image/...' texts or arrays. Raises DataError for a path, as for all that does not
+        fit: what reads the files that a client names would tell which there are, and what is in them.
+        """
         import pandas as pd  # the runtime itself does without: MLflow brings it
 
-        scores = self.predictor.scores(model_input)
         front = self.predictor.front
+        scores = self.predictor.scores_of_feed(front.feed(model_input, opens_files=False))
         found: dict[str, Any] = {"prediction": front.labels(scores)}
         found |= {f"probability_{label}": scores[:, i] for i, label in enumerate(front.classes)}
         return pd.DataFrame(found, index=model_input.index if isinstance(model_input, pd.DataFrame) else None)

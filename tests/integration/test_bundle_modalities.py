@@ -1,18 +1,23 @@
 """Bundles for texts, images and arrays: the sample, Python, the command and the bare script give the same scores."""
 
+import base64
 import io
 import os
 import shutil
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
+from support_bundle import study_row
 from support_modalities import (
     CLASSES,
+    HEIGHT,
+    WIDTH,
     HandMade,
     hand_made,
     image_graph,
@@ -24,8 +29,10 @@ from support_modalities import (
 )
 
 from autoopt.app.artifacts import predict_file
-from autoopt.bundle import check_bundle, load_bundle
+from autoopt.bundle import check_bundle, load_bundle, write_bundle
 from autoopt.errors import DataError
+from autoopt.files.pictures import decode
+from autoopt.runtime.pyfunc import _load_pyfunc
 from autoopt.stages.rows import feed_of
 
 TASKS = {"texts": (text_task, text_graph), "images": (image_task, image_graph), "arrays": (tensor_task, tensor_graph)}
@@ -224,6 +231,20 @@ def test_objects_in_arrays_are_not_loaded(bundles: dict[str, HandMade], tmp_path
     assert ran.returncode == 1
 
 
+def test_a_served_model_opens_no_files(bundles: dict[str, HandMade], photos: Path) -> None:
+    """Whoever reaches a server may send it any text."""
+    made, model = bundles["images"], _load_pyfunc(str(bundles["images"].folder))
+    path = photos / "exact 0.png"
+    uri = "data:image/png;base64," + base64.b64encode(path.read_bytes()).decode()
+    expected = load_bundle(made.folder).scores({"image": [path]})
+    for sent in (path.read_bytes(), uri, decode(path.read_bytes(), HEIGHT, WIDTH)):
+        found = model.predict(pd.DataFrame({"image": [sent]}))
+        np.testing.assert_allclose(probabilities(found), expected, atol=1e-6)
+    for sent in (str(path), path, "~/x.png", "/etc/passwd", f" {uri}"):
+        with pytest.raises(DataError, match="is a path, and a served model opens no files"):
+            model.predict(pd.DataFrame({"image": [uri, sent]}))
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")  # mlflow's own, of its libraries
 def test_mlflow_predicts_its_input_example(made: HandMade) -> None:
@@ -236,3 +257,20 @@ def test_mlflow_predicts_its_input_example(made: HandMade) -> None:
     expected = load_bundle(made.folder).sample()["float"][: len(found)]
     assert len(found) == 5
     np.testing.assert_allclose(probabilities(found), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("task", "image", "words"),
+    [
+        ("images", None, "DATA"),
+        ("images", "photo", 'DATA --image "photo" --target "label"'),
+        ("texts", None, 'DATA --target "label" --text "title,body"'),
+        ("arrays", None, "task.py:task"),
+    ],
+)
+def test_the_recipe_says_how_to_run_it_again(
+    bundles: dict[str, HandMade], tmp_path: Path, task: str, image: str | None, words: str
+) -> None:
+    contents = bundles[task].contents
+    folder = write_bundle(tmp_path / "bundle", replace(contents, study=study_row(spec={"seed": 1, "image": image})))
+    assert f"#   autoopt search {words} --recipe recipe.yaml\n" in (folder / "recipe.yaml").read_text()
