@@ -21,10 +21,13 @@ if TYPE_CHECKING:
 PREDICTION_FORMATS = (".csv", ".parquet")
 
 
-def write_report(study: str, places: Places, output: str | Path) -> Path:
-    """Write the study's page, whole or not at all; returns its path. Raises OptionError, StudyNotFound."""
+def write_report(study: str, places: Places, output: str | Path, *, images: bool = True) -> Path:
+    """Write the study's page, whole or not at all; returns its path. Raises OptionError, StudyNotFound.
+
+    `images`: of a study of images, whether it shows some of them.
+    """
     path = _new_file(output)
-    write_text(path, render_report(study_view(Study(study, places))))
+    write_text(path, render_report(study_view(Study(study, places), images=images)))
     return path
 
 
@@ -58,7 +61,7 @@ def check_folder(bundle: str | Path, task: str | None = None) -> CheckReport:
     return check_bundle(Path(bundle), task=task)
 
 
-def study_view(study: Study) -> StudyView:
+def study_view(study: Study, *, images: bool = True) -> StudyView:
     """A stored study as the report shows it; the exported pair is that of its last bundle, if it is still there."""
     with open_ledger(study.places) as ledger:
         exports = ledger.exports(study.name)
@@ -74,7 +77,7 @@ def study_view(study: Study) -> StudyView:
         best=exported or study.best or study.nearest_miss,
         verified=_verified(manifest) if manifest and exported else None,
         test_looks=sum(e.test is not None for e in exports),
-        images=contact_sheet(context.snapshot, context.facts),
+        images=contact_sheet(context.snapshot, context.facts) if images else {},
         **_of_manifest(manifest if exported else None),
     )
 

@@ -8,7 +8,6 @@ from typing import Any
 
 from autoopt.app.context import StudyContext
 from autoopt.app.pick import picked
-from autoopt.app.sheet import contact_sheet
 from autoopt.bundle import BundleContents, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.executors import Executor, Failed, Finished, Job
@@ -245,8 +244,7 @@ class Finisher:
             test_looks=looks,
             chosen=exported.chosen,
             missed=exported.missed,
-            environment=environment(),
-            images=contact_sheet(self._context.snapshot, self._context.facts),
+            environment=environment(),  # and no images: a bundle is passed on, and need not show what it learned from
         )
         return BundleContents(
             study=study,

@@ -15,14 +15,24 @@ task_option = click.option(
 @click.command()
 @click.argument("study")
 @click.option("-o", "--output", required=True, metavar="FILE", help="The page to write, e.g. report.html")
+@click.option("--no-images", is_flag=True, help="Show none of the images that were learned from.")
 @place_options
 def report(
-    study: str, output: str, debug: bool, home: str | None, storage: str | None, tracking_uri: str | None
+    study: str,
+    output: str,
+    no_images: bool,
+    debug: bool,
+    home: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
 ) -> int:
-    """Write one offline page about STUDY: the front, the history, the trials, what the data were taken for."""
+    """Write one offline page about STUDY: the front, the history, the trials, what the data were taken for.
+
+    Of a study of images it shows a few of each class. A bundle's own report.html shows none.
+    """
     from autoopt.app.artifacts import write_report
 
-    path = write_report(study, places(home, storage, tracking_uri), output)
+    path = write_report(study, places(home, storage, tracking_uri), output, images=not no_images)
     click.echo(f"Wrote {path} ({path.stat().st_size / 1000:.0f} kB); it opens in any browser, offline.")
     return 0
 
