@@ -1,8 +1,8 @@
 """Train, valid and test: by a hash of each row, by a column that says so, or by time.
 
-The hash is of a row's content under the names of its columns, so that equal rows land in the same part, and neither the
-order of the rows nor that of the columns, nor the machine, nor the file's format matters. Within each class, rows in
-the order of their hashes are cut at the shares. Parts are int8: 0 train, 1 valid, 2 test.
+The hash is of a row's inputs under the names of its columns, so that equal inputs land in the same part, whatever their
+labels, and neither the order of the rows nor that of the columns, nor the machine, nor the file's format matters.
+Within each class, rows in the order of their hashes are cut at the shares. Parts are int8: 0 train, 1 valid, 2 test.
 """
 
 import hashlib
@@ -93,7 +93,7 @@ def cut(keys: NDArray[np.generic], of_rows: int) -> Parts:
 
 
 def by_hash(hashes: NDArray[np.uint64], target: Target) -> Parts:
-    """Parts by hash, within each class."""
+    """Parts by hash, within each class; rows of equal hashes stay together, whatever their classes."""
     if not target.kind.classifies:
         return cut(hashes, len(hashes))
     parts = np.zeros(len(hashes), dtype=np.int8)
@@ -101,7 +101,20 @@ def by_hash(hashes: NDArray[np.uint64], target: Target) -> Parts:
         members = np.flatnonzero(target.values == k)
         if len(members):
             parts[members] = cut(hashes[members], len(hashes))
-    return parts
+    return _reunited(parts, hashes)
+
+
+def _reunited(parts: Parts, hashes: NDArray[np.uint64]) -> Parts:
+    """Rows of equal hashes in one part: what train has of them must not be asked for in valid or test.
+
+    Each goes to the first of their parts, so that no class leaves train. Where a part is empty then, as it can be where
+    few rows differ at all, all classes are cut as one.
+    """
+    _, group = np.unique(hashes, return_inverse=True)
+    first = np.full(group.max() + 1, len(PARTS), dtype=np.int8)
+    np.minimum.at(first, group, parts)
+    united: Parts = first[group]
+    return united if len(np.unique(united)) == len(PARTS) else cut(hashes, len(hashes))
 
 
 def by_column(name: str, array: pa.Array, rows: NDArray[np.int64]) -> tuple[Parts | None, list[Problem]]:

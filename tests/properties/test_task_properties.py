@@ -40,9 +40,10 @@ def test_equal_rows_never_straddle_and_order_does_not_matter(values: list[float]
     order = np.array(data.draw(st.permutations(range(len(values)))))
     columns = [column("x", values), column("y", np.asarray(values) * 2)]
     parts = by_hash(row_hashes(columns, len(values), seed), of_classes(classes))
-    placed: dict[tuple[str, int], int] = {}
-    for value, label, part in zip(values, classes, parts, strict=True):
-        assert placed.setdefault((str(value), label), part) == part
+    placed: dict[str, int] = {}
+    for value, part in zip(values, parts, strict=True):  # whatever their classes
+        assert placed.setdefault(str(value), part) == part
+    assert len(placed) < 3 or set(parts.tolist()) == {0, 1, 2}
     shuffled = [column("y", np.asarray(values)[order] * 2), column("x", np.asarray(values)[order])]
     again = by_hash(row_hashes(shuffled, len(values), seed), of_classes(np.asarray(classes)[order]))
     np.testing.assert_array_equal(again, parts[order])

@@ -163,6 +163,19 @@ def test_equal_images_never_lie_in_two_parts(photos: Path) -> None:
         assert len(where) == 47
 
 
+def test_an_image_that_lies_in_two_classes_lies_in_one_part(tmp_path: Path) -> None:
+    write_classes(tmp_path / "x", {"a": 60, "b": 20}, height=8, width=8)
+    for path in sorted((tmp_path / "x" / "a").iterdir()):
+        shutil.copy(path, tmp_path / "x" / "b" / f"again_{path.name}")
+    for seed in range(5):
+        task = prepared(tmp_path / "x", seed=seed)
+        where: dict[bytes, set[str]] = {}
+        for name in PARTS:
+            for picture in task.parts[name].tensors[0]:
+                where.setdefault(picture.tobytes(), set()).add(name)
+        assert {len(parts) for parts in where.values()} == {1}
+
+
 def test_the_seed_decides_the_split_and_the_order_of_files_does_not(photos: Path, tmp_path: Path) -> None:
     first, again, other = prepared(photos), prepared(photos), prepared(photos, seed=1)
     assert first.facts.fingerprint == again.facts.fingerprint != other.facts.fingerprint
