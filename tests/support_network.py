@@ -10,10 +10,11 @@ import onnx
 import onnxruntime
 from numpy.typing import NDArray
 from sklearn.datasets import load_digits
+from support_models import run_feed
 
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.model import CODES, FEATURES, SCORES, Features, TableData, TrainingContext
+from autoopt.strategies.model import CODES, FEATURES, Features, TableData, TrainingContext
 from autoopt.task.facts import Kind, Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -102,13 +103,8 @@ def context(
 
 
 def run(model: onnx.ModelProto, features: Features) -> NDArray[np.float32]:
-    options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
-    options.log_severity_level = 3
-    session = onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
     given: dict[str, NDArray[Any]] = {FEATURES: features.numbers, CODES: features.codes}
-    scores: NDArray[np.float32] = session.run([SCORES], {i.name: given[i.name] for i in session.get_inputs()})[0]
-    return scores
+    return run_feed(model, {i.name: given[i.name] for i in model.graph.input})
 
 
 def optimized_ops(model: onnx.ModelProto, folder: Path) -> Counter[str]:
