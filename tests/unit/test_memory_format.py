@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import numpy as np
 import pytest
 import torch
 from support_learning import convolutional, judge_of, perceptron, plan_of, source_of
@@ -10,6 +11,7 @@ from torch import nn
 
 from autoopt.strategies.learning.memory_format import MemoryFormat
 from autoopt.strategies.learning.training_loop import fit
+from autoopt.strategies.networks.images.pixels import Normalize
 from autoopt.task.facts import Kind, Modality, TaskFacts, TensorFacts
 from autoopt.values import Slot
 
@@ -37,6 +39,18 @@ def test_what_flows_lies_as_it_says_and_the_training_is_the_same_up_to_rounding(
     assert (contiguous, channels_last) == ({False}, {True})
     for name, value in plain.state_dict().items():
         torch.testing.assert_close(last.state_dict()[name].contiguous(), value, rtol=1e-3, atol=1e-4)
+
+
+@pytest.mark.parametrize("order", ["contiguous", "channels_last"])
+def test_pixels_flow_through_our_own_networks_as_it_says(order: str) -> None:
+    """They are stored channels last, and convolutions follow what they are given rather than their weights."""
+    body = nn.Conv2d(3, 8, 3)
+    network = nn.Sequential(Normalize(np.zeros(3, np.float32), np.ones(3, np.float32)), body, nn.ReLU())
+    MemoryFormat(order=order).lay_out(network)
+    found = network(torch.zeros(2, 9, 9, 3, dtype=torch.uint8))
+    last = order == "channels_last"
+    assert found.is_contiguous(memory_format=torch.channels_last) == last
+    assert found.is_contiguous() == body.weight.is_contiguous() == (not last)
 
 
 def test_networks_without_convolutions_stay_as_they_are() -> None:

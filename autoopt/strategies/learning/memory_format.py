@@ -43,7 +43,13 @@ class MemoryFormat(Strategy):
         return "no input of this task is an image"
 
     def lay_out(self, network: "nn.Module") -> None:
-        """Put the network's convolutions in this order, in place."""
+        """Put the network's convolutions, and what our own networks give to the first, in this order, in place."""
         import torch
 
-        network.to(memory_format=torch.channels_last if self.order == "channels_last" else torch.contiguous_format)
+        from autoopt.strategies.networks.images.pixels import Normalize
+
+        layout = torch.channels_last if self.order == "channels_last" else torch.contiguous_format
+        network.to(memory_format=layout)
+        for module in network.modules():
+            if isinstance(module, Normalize):
+                module.layout = layout

@@ -18,11 +18,14 @@ LEAST_DEVIATION = 1.0
 class Normalize(nn.Module):  # type: ignore[misc]  # torch is not followed: its types are Any
     """Pixels (rows, h, w, 3), uint8 or float 0..255 → float32 (rows, 3, h, w), about mean 0 and deviation 1.
 
-    The result is a view in NHWC order, which torch calls channels_last: convolutions are faster on it.
+    The result is a view in NHWC order, which torch calls channels_last: convolutions are faster on it. A `layout` of
+    contiguous_format asks for a copy in NCHW order: convolutions work in the order of what they are given, whatever
+    their weights'.
     """
 
     mean: Tensor
     deviation: Tensor
+    layout: torch.memory_format = torch.channels_last
 
     def __init__(self, mean: NDArray[np.float32], deviation: NDArray[np.float32]) -> None:
         super().__init__()
@@ -30,7 +33,8 @@ class Normalize(nn.Module):  # type: ignore[misc]  # torch is not followed: its 
         self.register_buffer("deviation", torch.tensor(deviation))
 
     def forward(self, pixels: Tensor) -> Tensor:
-        return ((pixels.float() - self.mean) / self.deviation).permute(0, 3, 1, 2)
+        normal = ((pixels.float() - self.mean) / self.deviation).permute(0, 3, 1, 2)
+        return normal.contiguous() if self.layout is torch.contiguous_format else normal
 
 
 def moments(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
