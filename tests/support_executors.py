@@ -60,6 +60,28 @@ def be_taken_for_memory(payload: Mapping[str, Any], slot: Slot, report: Reporter
     raise RuntimeError("DataLoader worker (pid 4711) is killed by signal: Killed.")
 
 
+def fill_memory(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Here or in a helper; with `shared_by`, so many helpers have it in common with this process, as after any fork."""
+    kept: list[bytes] = []
+
+    def fill() -> None:
+        while len(kept) < payload["megabytes"] // 10:
+            kept.append(b"x" * 10_000_000)
+            time.sleep(0.005)
+
+    context = multiprocessing.get_context("fork")
+    if payload.get("in_helper"):
+        helpers = [context.Process(target=fill)]
+    else:
+        fill()
+        helpers = [context.Process(target=time.sleep, args=(1.0,)) for _ in range(payload.get("shared_by", 0))]
+    for helper in helpers:
+        helper.start()
+    for helper in helpers:
+        helper.join()
+    return {"filled": len(kept)}
+
+
 class OutOfMemoryError(RuntimeError):
     """Named as torch's is."""
 

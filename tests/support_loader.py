@@ -52,8 +52,7 @@ def read_rows(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[
         torch.arange(ROWS),
         torch.device("cpu"),
         classifies=True,
-        loader=Loader(workers=workers),
-        hang_s=payload.get("hang_s", 60.0),
+        loader=Loader(workers=workers, hang_s=payload.get("hang_s", 60)),
     )
     with loading(source):
         for batch in source.batches(iter(torch.arange(ROWS).split(4))):

@@ -31,8 +31,8 @@ def search(
     """Search a file, a demo name or a DataFrame; blocks until the budget ends and the bundle is written.
 
     `time` is wall time, '60s' or seconds (default 5m unless `trials` is given). Further options are those of
-    `SearchOptions`: metric, study, space, pins, recipe, seed, slots, split_column, time_column, tolerance, output.
-    Raises InputError before anything is started, StudyExists for a name that is taken.
+    `SearchOptions`: metric, study, space, pins, recipe, seed, slots, memory, split_column, time_column, tolerance,
+    output. Raises InputError before anything is started, StudyExists for a name that is taken.
     """
     chosen = SearchOptions(
         data=data,

@@ -26,6 +26,7 @@ class StudyContext:
     limits: tuple[Limit, ...]
     seed: int
     slots: int | None
+    memory_bytes: int | None  # what trials may take together
     tolerance: float
     inline: bool
 
@@ -57,6 +58,7 @@ class StudyContext:
             limits=parse_limits(spec["limits"]),
             seed=int(spec["seed"]),
             slots=spec["slots"],
+            memory_bytes=spec.get("memory_bytes"),  # older studies have none
             tolerance=float(spec["tolerance"]),
             inline=bool(spec["inline"]),
         )

@@ -5,10 +5,12 @@ import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from autoopt.app.context import StudyContext
 from autoopt.app.options import Places, SearchOptions
 from autoopt.app.session import SessionResult, run_session
 from autoopt.app.studies import open_ledger
 from autoopt.app.study import Study
+from autoopt.app.unchanged import check_own_module
 from autoopt.app.understanding import Understanding, check_name_is_free, understand
 from autoopt.files import Home
 from autoopt.ledger import Ledger
@@ -82,9 +84,13 @@ def run_resume(
     started: float | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
-    """Go on with a study: with its remaining budget, or with `more` added to it."""
+    """Go on with a study: with its remaining budget, or with `more` added to it.
+
+    Raises StudyError, before anything is written, for a study that cannot go on here and now.
+    """
     began = time.monotonic() if started is None else started
     with open_ledger(places) as ledger, _saying_how_to_go_on(ledger, name):
+        check_own_module(StudyContext.load(ledger, name, places))
         if more.seconds is not None or more.trials is not None:
             with ledger.own(name) as writer:
                 writer.extend_budget(more)

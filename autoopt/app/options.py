@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING
 
 from autoopt.errors import OptionError, Problem
 from autoopt.files import Home
+from autoopt.values import format_bytes, parse_bytes
 
 if TYPE_CHECKING:
     import pandas as pd
 
 DEFAULT_TIME_S = 300.0
 MOST_TRIALS = 1_000_000
+LEAST_MEMORY_BYTES = 200_000_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -55,6 +57,7 @@ class SearchOptions:
     recipe: str | None = None  # path of a recipe.yaml: run just that
     seed: int = 0
     slots: int | None = None
+    memory: str | None = None  # what trials may take together, like '2GB'
     split_column: str | None = None
     time_column: str | None = None
     text: tuple[str, ...] = ()  # columns of free text
@@ -68,7 +71,19 @@ class SearchOptions:
 
     def problems(self) -> list[Problem]:
         """What is wrong with the options themselves, before anything is read."""
-        return [*self.misread, *self.places.problems(), *self._empty_texts(), *self._wrong_numbers(), *self._clashes()]
+        return [
+            *self.misread,
+            *self.places.problems(),
+            *self._empty_texts(),
+            *self._wrong_numbers(),
+            *self._wrong_memory(),
+            *self._clashes(),
+        ]
+
+    @property
+    def memory_bytes(self) -> int | None:
+        """Of `memory`. Raises OptionError."""
+        return None if self.memory is None else parse_bytes(self.memory, option="--memory")
 
     def _empty_texts(self) -> list[Problem]:
         given = {"--space": self.space, "--recipe": self.recipe}
@@ -89,8 +104,21 @@ class SearchOptions:
             found.append(Problem(what=f"--seed {self.seed} cannot be used.", mend="Give 0 to 2147483647."))
         return found
 
+    def _wrong_memory(self) -> list[Problem]:
+        try:
+            given = self.memory_bytes
+        except OptionError as error:
+            return list(error.problems)
+        if given is None or given >= LEAST_MEMORY_BYTES:
+            return []
+        what = f"--memory {self.memory}: the libraries of a trial alone take more."
+        return [Problem(what=what, mend=f"Give {format_bytes(LEAST_MEMORY_BYTES)} or more.")]
+
     def _clashes(self) -> list[Problem]:
         found: list[Problem] = []
+        if self.memory is not None and self.inline:
+            what = "--memory bounds the processes of trials, and --inline runs them without."
+            found.append(Problem(what=what, mend="Leave one of them out."))
         if self.recipe is not None and self.pins:
             found.append(
                 Problem(what="--recipe fixes every choice, so --set cannot change one.", mend="Leave one of them out.")

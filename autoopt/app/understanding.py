@@ -72,6 +72,7 @@ class Understanding:
             "limits": [str(x) for x in self.limits],
             "seed": self.options.seed,
             "slots": self.options.slots,
+            "memory_bytes": self.options.memory_bytes,
             "tolerance": self.options.tolerance,
             "inline": self.options.inline,
         }

@@ -19,7 +19,13 @@ def make_executor(context: StudyContext, slots: tuple[Slot, ...]) -> Executor:
     """Processes from a fork server, or everything in this process for debugging."""
     if context.inline:
         return InlineExecutor(slots[:1])
-    return ProcessExecutor(slots, log_folder=context.home.logs(context.study.name), preload=PRELOAD, warm=WARM)
+    return ProcessExecutor(
+        slots,
+        log_folder=context.home.logs(context.study.name),
+        preload=PRELOAD,
+        warm=WARM,
+        memory_bytes=context.memory_bytes,
+    )
 
 
 def make_planner(ledger: Ledger, context: StudyContext) -> Planner:

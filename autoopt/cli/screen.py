@@ -14,6 +14,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoopt.app.study import Study
+from autoopt.app.unchanged import newer_source
 from autoopt.app.understanding import Understanding
 from autoopt.cli.shared import command_name
 from autoopt.files import Home
@@ -222,6 +223,8 @@ def print_resuming(console: Console, study: Study, more: Budget) -> Budget:
     head = "has spent its budget: it is exported again" if over else "goes on"
     console.print(Text(f"study {row.name} {head}", style="bold"))
     rows = [("so far", f"{totals.counted} trials in {format_seconds(row.spent_s)}, {row.state.value}")]
+    if newer := newer_source(row):
+        rows.append(("data", f"{newer} was written to since; the study goes on with what it has read from it before"))
     if over:
         rows.append(("to go on", f"{command_name()} resume {row.name} --time 2m, or --trials 10"))
     else:

@@ -32,6 +32,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
     help="Of the split, the sampler and the trainings.",
 )
 @click.option("--slots", type=Number(int), metavar="N", help="Trials at a time. Default: by the machine.")
+@click.option("--memory", metavar="2GB", help="What trials may take together. Default: what the machine can spare.")
 @click.option("--split-column", metavar="COLUMN", help="A column that says train, valid or test.")
 @click.option("--time-column", metavar="COLUMN", help="Split by time: the newest rows are valid and test.")
 @click.option("--text", metavar="A,B", help="Columns of free text to learn from.")

@@ -28,6 +28,20 @@ def _counter(text: str, name: str) -> int | None:
     return None
 
 
+def _memory_limit(folder: Path) -> int | None:
+    text = (_read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")).strip()
+    return int(text) if text.isdigit() and 0 < int(text) < _NO_LIMIT_BYTES else None
+
+
+def _cached_bytes(stat: str) -> int:
+    """Of files in a group's memory, by its `memory.stat`: v1 counts the groups below it under names of their own."""
+    found = 0
+    for name in ("inactive_file", "active_file"):
+        whole = _counter(stat, f"total_{name}")
+        found += (_counter(stat, name) if whole is None else whole) or 0
+    return found
+
+
 @final
 @dataclass(frozen=True, kw_only=True)
 class Cgroups:
@@ -53,12 +67,18 @@ class Cgroups:
 
     def memory_limit_bytes(self) -> int | None:
         """The tightest memory limit; None without one."""
-        limits = []
+        limits = (_memory_limit(folder) for folder in self._folders("memory"))
+        return min((limit for limit in limits if limit is not None), default=None)
+
+    def memory_free_bytes(self) -> int | None:
+        """What the memory limits leave, files that are only cached counted as free; None without a limit."""
+        left = []
         for folder in self._folders("memory"):
-            text = (_read(folder / "memory.max") or _read(folder / "memory.limit_in_bytes")).strip()
-            if text.isdigit() and 0 < int(text) < _NO_LIMIT_BYTES:
-                limits.append(int(text))
-        return min(limits, default=None)
+            limit = _memory_limit(folder)
+            used = (_read(folder / "memory.current") or _read(folder / "memory.usage_in_bytes")).strip()
+            if limit is not None and used.isdigit():
+                left.append(max(limit - int(used) + _cached_bytes(_read(folder / "memory.stat")), 0))
+        return min(left, default=None)
 
     def oom_kills(self) -> int:
         """How often the kernel killed for memory here: of the own group, or of the machine where no group tells."""

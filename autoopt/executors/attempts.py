@@ -115,10 +115,11 @@ class Attempt:
         """The group is being killed."""
         self.phase, self.deadline_s = Phase.KILLED, now_s + _KILL_GRACE_S
 
-    def ending(self, *, status: int | None, cause: str = "", oom_killed: bool) -> Event:
+    def ending(self, *, status: int | None, cause: str = "", memory: str = "", oom_killed: bool) -> Event:
         """The one ending. A result that came in time wins over whatever happened after it.
 
         `status` is the wait status of the process, None when it is not known: then `cause` says what happened.
+        `memory` says why it was ended for its memory, if it was.
         """
         if self._final is not None:
             return self._told_of_memory(self._final) if oom_killed else self._final
@@ -126,7 +127,7 @@ class Attempt:
         if self.cancelled:
             reason, message = FailureReason.ERROR, "cancelled"
             return Failed(token=token, reason=reason, message=message, detail=self.log_end(), cancelled=True)
-        reason, message = self._judge(status, cause, oom_killed)
+        reason, message = (FailureReason.OUT_OF_MEMORY, memory) if memory else self._judge(status, cause, oom_killed)
         return Failed(token=token, reason=reason, message=message, detail=self.log_end())
 
     def _judge(self, status: int | None, cause: str, oom_killed: bool) -> tuple[FailureReason, str]:

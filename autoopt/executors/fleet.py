@@ -25,6 +25,7 @@ class Fleet:
         preload: Sequence[str],
         warm: Sequence[str],
         threads: int,
+        memory_bytes: int | None,
         log: Path,
     ) -> None:
         self._selector = selector
@@ -32,6 +33,7 @@ class Fleet:
         self._preload = () if fresh else tuple(preload)
         self._warm = () if fresh else tuple(warm)
         self._threads = threads
+        self._memory_bytes = memory_bytes
         self._log = log
         self._current: ServerLink | None = None
         self._next: ServerLink | None = None
@@ -88,6 +90,12 @@ class Fleet:
             link.close()
 
     def _open(self, modules: Sequence[str]) -> ServerLink:
-        link = ServerLink(modules=modules, fresh=self._fresh, threads=self._threads, log=self._log)
+        link = ServerLink(
+            modules=modules,
+            fresh=self._fresh,
+            threads=self._threads,
+            memory_bytes=self._memory_bytes,
+            log=self._log,
+        )
         self._selector.register(link, selectors.EVENT_READ, link)
         return link

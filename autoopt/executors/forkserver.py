@@ -6,7 +6,8 @@ imports the user's `__main__` again. Requests come over a socket as JSON lines:
     {"run": token, "log": path, "threads": n}  with two descriptors: the job as a JSON file, and the pipe for events
     {"signal": token, "number": n}  to the attempt's process group
 
-and answers go back: {"ready": true}, {"exit": token, "status": wait status}. When the socket ends, the orchestrator
+and answers go back: {"ready": true}, {"exit": token, "status": wait status, "memory": why it was ended for its memory,
+or ""}. When the socket ends, the orchestrator
 is gone or wants no more: every attempt's group is killed and the server exits.
 
 Fork is safe here because the server imports libraries and never runs them: no thread pool is at work.
@@ -31,6 +32,7 @@ from typing import Any, NoReturn, final
 from autoopt.executors.attempt import NO_RESULT_EXIT_CODE, isolate, run_attempt
 from autoopt.executors.calling import call_guarded
 from autoopt.executors.kernel import adopt_orphans, child_pids, kill_group
+from autoopt.executors.memory import CHECK_S, MemoryWatch
 from autoopt.executors.threads import find_pools, thread_environment
 
 _GROUP_END_S = 2.0
@@ -44,7 +46,8 @@ ATTEMPT_CODE = (
 def serve(options: Mapping[str, Any]) -> NoReturn:
     """Import `options['modules']`, then serve until the socket `options['handle']` ends.
 
-    With `options['fresh']`, each attempt gets a new interpreter in place of a copy of this one.
+    With `options['fresh']`, each attempt gets a new interpreter in place of a copy of this one. `options['memory']` is
+    what its attempts may take together, in bytes, or None.
     """
     control = socket.socket(fileno=options["handle"])
     control.set_inheritable(False)
@@ -54,7 +57,7 @@ def serve(options: Mapping[str, Any]) -> NoReturn:
     with _exiting_with(control):
         for name in options["modules"]:
             _import(name)
-    server = _Server(control, fresh=options["fresh"])
+    server = _Server(control, fresh=options["fresh"], watch=MemoryWatch(options["memory"]))
     gc.collect()
     gc.freeze()  # a collection in a child would copy every page it looks at
     server.run()
@@ -93,9 +96,11 @@ def _exiting_with(control: socket.socket) -> Iterator[None]:
 
 @final
 class _Server:
-    def __init__(self, control: socket.socket, *, fresh: bool) -> None:
+    def __init__(self, control: socket.socket, *, fresh: bool, watch: MemoryWatch) -> None:
         self._control = control
         self._fresh = fresh
+        self._watch = watch
+        self._ended: dict[int, str] = {}  # pid of an attempt that is being ended for its memory → why
         self._pools = find_pools()
         self._tokens: dict[int, str] = {}  # pid of each attempt → token
         self._handles: list[int] = []  # descriptors received, two for each request to come
@@ -110,7 +115,10 @@ class _Server:
         signal.set_wakeup_fd(self._waker, warn_on_full_buffer=False)
         self._tell({"ready": True})
         while True:
-            readable, _, _ = select.select([self._control.fileno(), self._woken], [], [])
+            # Here and not in the orchestrator, which may be busy elsewhere for longer than memory lasts.
+            timeout_s = CHECK_S if self._tokens else None
+            readable, _, _ = select.select([self._control.fileno(), self._woken], [], [], timeout_s)
+            self._look_at_memory()
             if self._woken in readable:
                 with contextlib.suppress(BlockingIOError):
                     os.read(self._woken, _READ_BYTES)
@@ -118,6 +126,14 @@ class _Server:
             if self._control.fileno() in readable:
                 for request in self._receive():
                     self._handle(request)
+
+    def _look_at_memory(self) -> None:
+        """End the attempt that takes too much; what it held is awaited before another is looked at."""
+        found = None if self._ended else self._watch.verdict(self._tokens.keys())
+        if found is not None:
+            pid, why = found
+            self._ended[pid] = why
+            _signal_group(pid, signal.SIGKILL)
 
     def _receive(self) -> list[dict[str, Any]]:
         try:
@@ -138,9 +154,8 @@ class _Server:
             self._fork(request, job, events)
             return
         for pid, token in self._tokens.items():
-            if token == request["signal"] and not kill_group(pid, request["number"]):
-                with contextlib.suppress(ProcessLookupError):  # forked just now: not yet a leader of its own group
-                    os.kill(pid, request["number"])
+            if token == request["signal"]:
+                _signal_group(pid, request["number"])
 
     def _fork(self, request: Mapping[str, Any], job: int, events: int) -> None:
         server_pid = os.getpid()
@@ -183,7 +198,7 @@ class _Server:
             token = self._tokens.pop(pid, None)
             if token is not None:
                 self._end_group(pid)
-                self._tell({"exit": token, "status": status})
+                self._tell({"exit": token, "status": status, "memory": self._ended.pop(pid, "")})
 
     def _end_group(self, leader_pid: int) -> None:
         """Kill what is left of a dead leader's group, and orphans that had left the group."""
@@ -200,9 +215,7 @@ class _Server:
 
     def _end_everything(self) -> NoReturn:
         for pid in self._tokens:
-            if not kill_group(pid, signal.SIGKILL):
-                with contextlib.suppress(ProcessLookupError):
-                    os.kill(pid, signal.SIGKILL)
+            _signal_group(pid, signal.SIGKILL)
         leaders = list(self._tokens)
         self._tokens.clear()
         for pid in leaders:
@@ -212,6 +225,13 @@ class _Server:
     def _tell(self, answer: Mapping[str, Any]) -> None:
         with contextlib.suppress(ConnectionError):  # the end of the socket is noticed where it is read
             self._control.sendall(json.dumps(answer).encode() + b"\n")
+
+
+def _signal_group(leader_pid: int, number: int) -> None:
+    """Signal an attempt's group, or itself where it was forked just now and does not lead one yet."""
+    if not kill_group(leader_pid, number):
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(leader_pid, number)
 
 
 def _become_interpreter(job: int, events: int) -> NoReturn:

@@ -43,10 +43,13 @@ def offer_to_oom_killer() -> None:
                 path.write_text(str(_OOM_SCORE))
 
 
-def child_pids() -> list[int]:
-    """Pids of this process's children, adopted ones and zombies included; empty where the system does not tell."""
+def child_pids(pid: int | None = None) -> list[int]:
+    """Pids of a process's children, by default of this one's: adopted ones and zombies included.
+
+    Empty where the system does not tell.
+    """
     found: list[int] = []
-    for path in Path("/proc/self/task").glob("*/children"):
+    for path in Path(f"/proc/{pid or 'self'}/task").glob("*/children"):
         with contextlib.suppress(OSError):
             found += [int(pid) for pid in path.read_text().split()]
     return found

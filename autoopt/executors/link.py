@@ -29,7 +29,9 @@ _SERVER_CODE = (
 class ServerLink:
     """A running server: requests go in, answers come out. Not shared between threads."""
 
-    def __init__(self, *, modules: Sequence[str], fresh: bool, threads: int, log: Path) -> None:
+    def __init__(
+        self, *, modules: Sequence[str], fresh: bool, threads: int, memory_bytes: int | None, log: Path
+    ) -> None:
         """Start the server and return at once; it imports `modules` while requests wait in the socket."""
         self.modules = tuple(modules)
         self.ready = False
@@ -38,7 +40,13 @@ class ServerLink:
         self._text = b""
         self._socket, theirs = socket.socketpair()
         # -P: a json.py in the user's folder must not be what the server imports before it has its path.
-        options = {"handle": theirs.fileno(), "modules": self.modules, "fresh": fresh, "path": _import_path()}
+        options = {
+            "handle": theirs.fileno(),
+            "modules": self.modules,
+            "fresh": fresh,
+            "memory": memory_bytes,
+            "path": _import_path(),
+        }
         with theirs, log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-c", _SERVER_CODE, json.dumps(options)],

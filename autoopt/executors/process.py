@@ -36,9 +36,12 @@ class ProcessExecutor(Executor):
         log_folder: Path | None = None,
         preload: Sequence[str] = (),
         warm: Sequence[str] = (),
+        memory_bytes: int | None = None,
     ) -> None:
         """`preload` modules are imported before the first attempt, `warm` ones beside it.
 
+        Attempts that run on one server may take `memory_bytes` together, by default all that the machine can spare:
+        above that the one that holds most ends as out of memory.
         What attempts write to stdout and stderr goes to `<log_folder>/<token>.log`, by default to a temporary folder.
         """
         self._slots = tuple(slots)
@@ -57,6 +60,7 @@ class ProcessExecutor(Executor):
             preload=preload,
             warm=warm,
             threads=max((slot.threads for slot in self._slots), default=1),
+            memory_bytes=memory_bytes,
             log=self._logs / "workers.log",
         )
 
@@ -152,7 +156,12 @@ class ProcessExecutor(Executor):
                 self._fleet.ready(link)
             else:
                 attempt = self._attempts[answer["exit"]]
-                self._end(attempt, status=answer["status"], cause=answer.get("error", ""))
+                self._end(
+                    attempt,
+                    status=answer["status"],
+                    cause=answer.get("error", ""),
+                    memory=answer.get("memory", ""),
+                )
         self._fleet.release([a.link for a in self._attempts.values()])
 
     def _lose(self, link: ServerLink) -> None:
@@ -161,10 +170,11 @@ class ProcessExecutor(Executor):
         for attempt in [a for a in self._attempts.values() if a.link is link]:
             self._end(attempt, status=None, cause=cause)
 
-    def _end(self, attempt: Attempt, *, status: int | None, cause: str) -> None:
+    def _end(self, attempt: Attempt, *, status: int | None, cause: str, memory: str = "") -> None:
         self._events += attempt.read(time.monotonic())
         oom_kills = self._groups.oom_kills()
-        self._events.append(attempt.ending(status=status, cause=cause, oom_killed=oom_kills > self._oom_kills))
+        oom_killed = oom_kills > self._oom_kills
+        self._events.append(attempt.ending(status=status, cause=cause, memory=memory, oom_killed=oom_killed))
         self._oom_kills = oom_kills
         self._forget(attempt)
 

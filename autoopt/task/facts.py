@@ -82,6 +82,7 @@ class ModuleFacts:
     own_metric: bool = False  # the metric is a function of the user's
     convolves: bool = False  # it has convolutions
     untraceable: str = ""  # why torch.export cannot follow its code; '' where it can
+    sample: str = ""  # SHA-256 over some of train's rows; '' where nothing of them is the same each time
 
 
 @dataclass(frozen=True, kw_only=True)

@@ -22,7 +22,7 @@ from autoopt.values.measures import (
     Measurement,
     Measures,
 )
-from autoopt.values.quantities import format_bytes, format_seconds, parse_duration_s
+from autoopt.values.quantities import format_bytes, format_seconds, parse_bytes, parse_duration_s
 from autoopt.values.slots import DeviceKind, Slot
 from autoopt.values.status import AttemptState, FailureReason, StudyState, TrialState
 
@@ -51,6 +51,7 @@ __all__ = [
     "broken",
     "format_bytes",
     "format_seconds",
+    "parse_bytes",
     "parse_duration_s",
     "parse_limits",
     "parse_objectives",

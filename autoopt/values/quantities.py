@@ -40,6 +40,16 @@ def parse_duration_s(text: str | float, *, option: str = "--time") -> float:
     return total
 
 
+def parse_bytes(text: str, *, option: str) -> int:
+    """Bytes of `500MB`, `2GB`, `1.5GiB` or a bare number. Raises OptionError unless above zero."""
+    parsed = split_number(text)
+    number, unit = parsed or (0.0, "")
+    size = number * _BYTES.get(unit or "b", 0)
+    if not 0 < size < float("inf"):
+        raise OptionError(f"{option} {text!r} is not a size.", "Write it like 500MB, 2GB or 1.5GiB.")
+    return int(size)
+
+
 def parse_measure_value(measure_unit: str, text: str) -> float | None:
     """A limit's bound in the measure's own unit; None when number or unit do not fit it."""
     parsed = split_number(text)

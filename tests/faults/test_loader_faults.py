@@ -17,9 +17,11 @@ from autoopt.values import FailureReason, Slot
 SLOT = Slot(index=0, threads=1)
 
 
-@pytest.fixture
-def executor(tmp_path: Path) -> Iterator[ProcessExecutor]:
-    with ProcessExecutor([SLOT], launcher=ForkServer(), log_folder=tmp_path, preload=("support_loader",)) as made:
+@pytest.fixture(scope="module")
+def executor(tmp_path_factory: pytest.TempPathFactory) -> Iterator[ProcessExecutor]:
+    """One for all: what a trial does to its loader workers must not reach the next."""
+    logs = tmp_path_factory.mktemp("logs")
+    with ProcessExecutor([SLOT], launcher=ForkServer(), log_folder=logs, preload=("support_loader",)) as made:
         yield made
 
 
@@ -66,7 +68,7 @@ def test_workers_start_in_a_trial_process_and_end_with_it(
 
 @pytest.mark.parametrize("then", ["die", "leave"])
 def test_a_worker_that_dies_fails_the_trial(executor: ProcessExecutor, tmp_path: Path, then: str) -> None:
-    found = ending(executor, tmp_path, then, hang_s=2.0)
+    found = ending(executor, tmp_path, then, hang_s=2)
     assert isinstance(found, Failed)
     assert found.reason is FailureReason.CRASHED
     assert "a loader worker died" in found.message
@@ -74,10 +76,11 @@ def test_a_worker_that_dies_fails_the_trial(executor: ProcessExecutor, tmp_path:
 
 
 def test_a_worker_that_hangs_fails_the_trial(executor: ProcessExecutor, tmp_path: Path) -> None:
-    found = ending(executor, tmp_path, "hang", hang_s=1.0)
+    found = ending(executor, tmp_path, "hang", hang_s=1)
     assert isinstance(found, Failed)
     assert found.reason is FailureReason.HUNG
     assert "a loader worker gave no batch within its time" in found.message
+    assert "loader.hang_s" in found.message
     assert not any(runs(pid) for pid in pids(tmp_path))
 
 

@@ -96,6 +96,32 @@ def test_limits_of_a_container(
     )
 
 
+@pytest.mark.parametrize(
+    "membership, files, free_bytes",
+    [
+        pytest.param(
+            "0::/a\n",
+            {"a/memory.max": "1000\n", "a/memory.current": "900\n", "a/memory.stat": "anon 5\ninactive_file 50\n"}
+            | {"memory.max": "5000\n", "memory.current": "4990\n", "memory.stat": "active_file 30\n"},
+            40,
+            id="v2: the tightest, files in the cache are free",
+        ),
+        pytest.param(
+            "3:memory:/\n",
+            {"memory/memory.limit_in_bytes": "1000\n", "memory/memory.usage_in_bytes": "1100\n"}
+            | {"memory/memory.stat": "inactive_file 1\ntotal_inactive_file 70\ntotal_active_file 20\n"},
+            0,
+            id="v1: with the groups below, never less than nothing",
+        ),
+        pytest.param("0::/\n", {"memory.max": "max\n", "memory.current": "900\n"}, None, id="no limit"),
+    ],
+)
+def test_memory_that_a_container_has_left(
+    tmp_path: Path, membership: str, files: Mapping[str, str], free_bytes: int | None
+) -> None:
+    assert make_cgroups(tmp_path, membership, files).memory_free_bytes() == free_bytes
+
+
 def test_a_quota_below_one_core_leaves_one_core(tmp_path: Path) -> None:
     assert usable_cores(make_cgroups(tmp_path, "0::/\n", {"cpu.max": "20000 100000"})) == 1
 

@@ -1,6 +1,9 @@
 """Loader workers: as many as asked for, in order, gone in the end, and of no influence on what is learned."""
 
+import contextlib
 import os
+import signal
+import threading
 import time
 from collections.abc import Iterator
 from multiprocessing import resource_sharer
@@ -78,6 +81,67 @@ def test_a_worker_that_dies_while_it_hands_a_batch_over_is_told_like_any_that_di
     with pytest.raises(StageFailure, match="a loader worker died while it handed a batch over") as raised:
         read()
     assert raised.value.reason is FailureReason.CRASHED
+
+
+class Large(Signed):
+    """Batches that take a while to be handed over."""
+
+    def take(self, indices: NDArray[np.int64]) -> Arrays:
+        return indices.copy(), np.full((len(indices), 1 << 16), os.getpid(), dtype=np.int32)
+
+
+def killing(pid: int, after_s: float) -> threading.Thread:
+    def kill() -> None:
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGKILL)
+
+    timer = threading.Timer(after_s, kill)
+    timer.start()
+    return timer
+
+
+@pytest.mark.parametrize("prefetch", [1, 4])
+def test_whenever_a_worker_is_killed_the_epoch_is_whole_or_the_death_is_told(prefetch: int) -> None:
+    """Killed before, while and after it hands a batch over, by a clock of its own; nothing hangs, nothing is left."""
+    before, told = children(), list[StageFailure]()
+    for kill in range(12):
+        seen, threads = [], []
+        try:
+            with loading(source(Large(), workers=2, prefetch=prefetch)) as found:
+                for batch in found.batches(groups()):
+                    seen.append(batch.inputs[0])
+                    if len(seen) == 1:
+                        threads.append(killing(int(batch.inputs[1][0, 0]), after_s=kill * 0.002))
+        except StageFailure as failure:
+            told.append(failure)
+        else:
+            assert torch.equal(torch.cat(seen), torch.cat(list(groups())))
+        finally:
+            for thread in threads:
+                thread.join()
+        assert children() == before
+    assert {failure.reason for failure in told} == {FailureReason.CRASHED}
+    assert all("a loader worker died" in str(failure) for failure in told), told
+
+
+class Hanging(Signed):
+    """At the third batch every worker waits for what never comes."""
+
+    def take(self, indices: NDArray[np.int64]) -> Arrays:
+        if indices.min() >= 8:
+            threading.Event().wait()
+        return super().take(indices)
+
+
+def test_workers_that_hang_are_told_and_gone() -> None:
+    before = children()
+    with (
+        pytest.raises(StageFailure, match=r"gave no batch within its time .* loader\.hang_s gives it more") as raised,
+        loading(source(Hanging(), workers=3, hang_s=1)) as found,
+    ):
+        list(found.batches(iter(torch.arange(ROWS).split(4))))
+    assert raised.value.reason is FailureReason.HUNG
+    assert children() == before
 
 
 @pytest.mark.parametrize("workers", [0, 1, 3])
@@ -162,5 +226,5 @@ def test_memory_is_pinned_for_gpus_alone() -> None:
 
 
 def test_a_recipe_configures_it() -> None:
-    recipe = Recipe({"loader.workers": 2, "loader.persistent": False, "loader.prefetch": 4})
-    assert Loader.from_recipe(recipe) == Loader(workers=2, persistent=False, prefetch=4)
+    recipe = Recipe({"loader.workers": 2, "loader.persistent": False, "loader.prefetch": 4, "loader.hang_s": 9})
+    assert Loader.from_recipe(recipe) == Loader(workers=2, persistent=False, prefetch=4, hang_s=9)

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -16,7 +18,7 @@ from autoopt.stages.keys import stage_keys
 from autoopt.stages.preparing import LoadJob, PrepareJob
 from autoopt.stages.preparing.module import ModulePreparer
 from autoopt.strategies import build_declarations, catalogue_for
-from autoopt.strategies.networks.own_task import own_task
+from autoopt.strategies.networks.own_task import own_task, training_items
 from autoopt.strategies.prepared import Arrays
 from autoopt.task import Kind, Modality, Snapshot, TaskOptions, prepare_task
 from autoopt.task.assemble import PreparedTask
@@ -318,6 +320,25 @@ class Noisy(TensorDataset):
         a, b = super().__getitem__(i)
         return a + torch.rand(4), b
 """
+
+
+@pytest.mark.parametrize(
+    ("item", "told"),
+    [("a, b", True), ("a + torch.rand(4), b", True), ("a, torch.randint(0, 2, ())", False)],
+    ids=["always alike", "random inputs", "random targets"],
+)
+def test_training_rows_are_those_that_the_study_began_with(item: str, told: bool, tmp_path: Path) -> None:
+    dataset = NOISY.replace("a + torch.rand(4), b", item)
+    facts = prepared(tmp_path, returning("build=build, train=Noisy(x, y), valid=cut()['valid']", dataset)).facts
+    assert facts.module_facts is not None
+    with training_items(facts) as items:
+        assert len(items) == 120
+    others = replace(facts, module_facts=replace(facts.module_facts, sample=facts.module_facts.sample and "0" * 64))
+    with pytest.raises(StageFailure, match="holds other rows") if told else nullcontext(), training_items(others):
+        pass
+    fewer = replace(facts, rows={**facts.rows, "train": 121})
+    with pytest.raises(StageFailure, match="has 120 rows; when the study began it had 121"), training_items(fewer):
+        pass
 
 
 @pytest.mark.parametrize("noisy", [False, True])

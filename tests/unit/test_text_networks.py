@@ -17,7 +17,7 @@ from support_texts import LENGTH, VOCABULARY, negations, run_codes, texts, topic
 from autoopt.errors import StageFailure
 from autoopt.strategies.deploying.embeddings import int8_embeddings, quantized_columns
 from autoopt.strategies.deploying.quantize import Quantize
-from autoopt.strategies.model import CODES, SCORES, Trained
+from autoopt.strategies.model import CODES, SCORES, Trained, TrainingData
 from autoopt.strategies.networks.exported import ExportedArtifact
 from autoopt.strategies.networks.texts.bag_module import ngram_buckets
 from autoopt.strategies.networks.texts.embedding_bag import EmbeddingBag
@@ -25,7 +25,7 @@ from autoopt.strategies.networks.texts.text_cnn import TextCNN
 from autoopt.strategies.networks.texts.text_network import TextNetwork
 from autoopt.strategies.networks.texts.text_transformer import TextTransformer
 from autoopt.strategies.networks.texts.words import UNKNOWN, Words
-from autoopt.strategies.prepared import Counts
+from autoopt.strategies.prepared import Counts, Tokens
 from autoopt.task.facts import Kind
 
 SMALL: dict[str, TextNetwork] = {
@@ -44,9 +44,27 @@ FORMS += [(name, "dynamic_int8") for name, network in SMALL.items() if not netwo
 every_network = pytest.mark.parametrize("name", SMALL)
 
 
-def trained(name: str, kind: Kind, **fields: object) -> Trained:
-    network = dataclasses.replace(SMALL[name], **{"epochs": 2, **fields})  # type: ignore[arg-type]
-    return network.train(topics(kind), context(RECIPE))
+KINDS = [(name, Kind.BINARY) for name in SMALL]
+KINDS += [(name, kind) for name in SEES_ORDER for kind in (Kind.MULTICLASS, Kind.REGRESSION)]
+
+
+@cache
+def learned(name: str) -> tuple[Trained, Reports]:
+    """Two classes, and long enough to see that it learns; the tests of what comes of a training share it."""
+    reports = Reports()
+    network = dataclasses.replace(SMALL[name], epochs=12, patience=12)
+    return network.train(topics(Kind.BINARY, rows=900), context(RECIPE, reports=reports)), reports
+
+
+def shortly_trained(name: str, kind: Kind) -> tuple[TrainingData[Tokens], Trained]:
+    data = topics(kind)
+    return data, dataclasses.replace(SMALL[name], epochs=2).train(data, context(RECIPE))
+
+
+@cache
+def trained(name: str, kind: Kind) -> tuple[TrainingData[Tokens], Trained]:
+    """The data, and what was learned of them."""
+    return (topics(kind, rows=900), learned(name)[0]) if kind is Kind.BINARY else shortly_trained(name, kind)
 
 
 def module(name: str, length: int = LENGTH) -> torch.nn.Module:
@@ -87,16 +105,15 @@ def test_texts_without_a_token_have_finite_scores_and_gradients(name: str) -> No
     scores.square().sum().backward()
     assert torch.isfinite(scores).all()
     assert all(torch.isfinite(p.grad).all() for p in network.parameters() if p.grad is not None)
-    graph = trained(name, Kind.BINARY, epochs=1).artifact.graph()
+    graph = learned(name)[0].artifact.graph()
     found = run_codes(graph, np.zeros((3, LENGTH), np.int64))
     assert np.isfinite(found).all()
     assert np.allclose(found.sum(axis=1), 1, atol=1e-6)
 
 
-@every_network
-@pytest.mark.parametrize("kind", list(Kind), ids=str)
+@pytest.mark.parametrize(("name", "kind"), KINDS, ids=str)
 def test_graph_is_the_trained_network(name: str, kind: Kind) -> None:
-    data, found = topics(kind), trained(name, kind)
+    data, found = trained(name, kind)
     graph = found.artifact.graph()
     scores = run_codes(graph, data.valid.codes)
     assert np.max(np.abs(scores - found.valid_scores) / np.maximum(np.abs(found.valid_scores), 1)) < 1e-5
@@ -108,8 +125,7 @@ def test_graph_is_the_trained_network(name: str, kind: Kind) -> None:
 
 @every_network
 def test_it_learns_which_words_matter(name: str) -> None:
-    data, reports = topics(Kind.BINARY, rows=900), Reports()
-    dataclasses.replace(SMALL[name], epochs=12, patience=12).train(data, context(RECIPE, reports=reports))
+    _, reports = learned(name)
     assert max(reports.column("valid")) > (0.88 if name == "bag-max" else 0.93)  # ROC AUC; a maximum cannot count
 
 
@@ -156,7 +172,7 @@ def test_a_parallel_convolution_for_each_width() -> None:
 
 @every_network
 def test_saved_and_loaded_gives_the_same_bytes(name: str, tmp_path: Path) -> None:
-    artifact = trained(name, Kind.BINARY, epochs=1).artifact
+    artifact = learned(name)[0].artifact
     artifact.save(tmp_path)
     again = ExportedArtifact.load(tmp_path)
     assert again.graph().SerializeToString(deterministic=True) == artifact.graph().SerializeToString(deterministic=True)
@@ -165,13 +181,13 @@ def test_saved_and_loaded_gives_the_same_bytes(name: str, tmp_path: Path) -> Non
 
 @pytest.mark.parametrize("name", ["bag-all", "transformer"])
 def test_same_seed_same_network(name: str) -> None:
-    first, second = (trained(name, Kind.MULTICLASS) for _ in range(2))
+    (_, first), (_, second) = trained(name, Kind.MULTICLASS), shortly_trained(name, Kind.MULTICLASS)
     assert np.array_equal(first.valid_scores, second.valid_scores)
 
 
 @pytest.mark.parametrize("name,form", FORMS)
 def test_int8_keeps_the_scores_and_takes_less_space(name: str, form: str) -> None:
-    data, found = topics(Kind.BINARY), _trained_for_int8(name)
+    data, found = trained(name, Kind.BINARY)
     scores, graph = found.valid_scores, Quantize(form=form).apply(found.artifact, data.train)
     assert np.abs(run_codes(graph, data.valid.codes) - scores).max() < 0.05
     assert np.isfinite(run_codes(graph, np.zeros((2, LENGTH), np.int64))).all()
@@ -180,11 +196,6 @@ def test_int8_keeps_the_scores_and_takes_less_space(name: str, form: str) -> Non
     large = [i.name for i in graph.graph.initializer if i.name in tables & looked_up and np.prod(i.dims) >= 4096]
     assert large == []
     assert graph.ByteSize() < found.artifact.graph().ByteSize()
-
-
-@cache
-def _trained_for_int8(name: str) -> Trained:
-    return trained(name, Kind.BINARY)
 
 
 @settings(deadline=None)

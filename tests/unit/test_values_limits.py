@@ -3,7 +3,7 @@
 import pytest
 
 from autoopt.errors import OptionError
-from autoopt.values import Budget, Limit, Measurement, broken, parse_limits, parse_objectives
+from autoopt.values import Budget, Limit, Measurement, broken, parse_bytes, parse_limits, parse_objectives
 
 
 @pytest.mark.parametrize(
@@ -106,3 +106,14 @@ def test_more_budget_counts_from_what_is_used_up(
     had: Budget, more: Budget, spent_s: float, counted: int, then: Budget
 ) -> None:
     assert had.extended(more, spent_s=spent_s, counted=counted) == then
+
+
+@pytest.mark.parametrize(("text", "size"), [("500MB", 5e8), ("2 GB", 2e9), ("1.5GiB", 1.5 * 2**30), ("800000000", 8e8)])
+def test_a_size_is_read_in_its_unit(text: str, size: float) -> None:
+    assert parse_bytes(text, option="--memory") == size
+
+
+@pytest.mark.parametrize("text", ["", "much", "2 GX", "0", "-1GB", "1e999GB", "5%", "2m"])
+def test_what_is_no_size_is_refused(text: str) -> None:
+    with pytest.raises(OptionError, match=r"--memory .* is not a size"):
+        parse_bytes(text, option="--memory")

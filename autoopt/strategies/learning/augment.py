@@ -20,7 +20,7 @@ RAND_OPERATIONS = 2
 @final
 @dataclass(frozen=True, kw_only=True)
 class Augment(Strategy):
-    """Augmentation: batched operations on uint8 pixels on the training device, drawn from one generator.
+    """Augmentation: batched operations on uint8 pixels, on the training device or (`loader.augment_on`) by the readers.
 
     * none: the images as they are.
     * flip_crop: mirrored by chance, moved by up to `pad_share` of the side (the border reflects), a square of
@@ -75,14 +75,16 @@ class Augment(Strategy):
 
         pixels, *others = batch.inputs
         target = batch.target
-        if self.policy != "none":
-            pixels = self._changed(pixels, generator)
+        pixels = self.changed(pixels, generator)
         if self.mix != "none" and len(pixels) > 1:
             blended = ops.mixup if self.mix == "mixup" else ops.cutmix
             pixels, target = blended(pixels, ops.soft(target, classes), self.mix_alpha, generator)
         return Batch(inputs=(pixels, *others), target=target)
 
-    def _changed(self, pixels: "torch.Tensor", generator: "torch.Generator") -> "torch.Tensor":
+    def changed(self, pixels: "torch.Tensor", generator: "torch.Generator") -> "torch.Tensor":
+        """The images (rows, h, w, 3) as `policy` has them, each by itself: pairs are not mixed."""
+        if self.policy == "none":
+            return pixels
         from autoopt.strategies.learning import augment_ops as ops
 
         pixels = ops.moved(pixels, flip=self.flip, pad_share=self.pad_share, generator=generator)

@@ -11,6 +11,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 from torch.utils.data import DataLoader
+from torch.utils.data._utils import signal_handling
 
 from autoopt.errors import StageFailure
 from autoopt.strategies.learning.rows import Rows
@@ -20,8 +21,6 @@ from autoopt.values import FailureReason
 if TYPE_CHECKING:
     from autoopt.strategies.learning.loader import Loader
 
-HANG_S = 60.0
-"""A worker that gives no batch for so long is taken to hang."""
 RAISED_IN_A_WORKER = " in DataLoader worker process "
 Taken = tuple[NDArray[np.int64], tuple[Tensor, ...]]
 
@@ -39,7 +38,6 @@ class LoaderSource(Source):
         classifies: bool,
         loader: "Loader",
         pinned: bool = False,
-        hang_s: float = HANG_S,
     ) -> None:
         """Targets are `target` (rows, ...) where they are known beforehand, else the last of the rows' arrays."""
         self._rows = rows
@@ -49,7 +47,7 @@ class LoaderSource(Source):
         self._pinned = pinned and device.type == "cuda"
         self._groups = _Groups()
         self._workers = loader.workers
-        self._loader = _data_loader(rows, self._groups, loader, self._pinned, hang_s) if loader.workers else None
+        self._loader = _data_loader(rows, self._groups, loader, self._pinned) if loader.workers else None
         self._persistent = loader.persistent
         self._iterator: Any = None
 
@@ -74,10 +72,11 @@ class LoaderSource(Source):
         """End the workers, those that hang too."""
         iterator, self._iterator = self._iterator, None
         if iterator is not None:
+            if not self._pinned:  # torch's thread that pins would wait for the rest of what a worker was writing
+                _kill_workers(iterator)
             iterator._shutdown_workers()  # what its own end would do, but now
             for worker in iterator._workers:
-                if worker.is_alive():
-                    worker.kill()
+                worker.kill()
 
     def _read_here(self, groups: Iterator[NDArray[np.int64]]) -> Iterator[Taken]:
         for chosen in groups:
@@ -121,7 +120,10 @@ def failures_told() -> Iterator[None]:
         if not text.startswith("DataLoader"):
             raise
         if "timed out" in text:
-            message = f"a loader worker gave no batch within its time ({text}): does reading a row wait for something?"
+            message = (
+                f"a loader worker gave no batch within its time ({text}): does reading a row wait for something? "
+                "loader.hang_s gives it more."
+            )
             raise StageFailure(FailureReason.HUNG, message) from error
         raise StageFailure(FailureReason.CRASHED, f"a loader worker died: {text}") from error
 
@@ -139,6 +141,18 @@ def _broken_connections_told() -> Iterator[None]:
             raise
         message = f"a loader worker died while it handed a batch over ({type(error).__name__}: {error})"
         raise StageFailure(FailureReason.CRASHED, message) from error
+
+
+def _kill_workers(iterator: Any) -> None:
+    """They hold nothing that would have to be kept, and torch gives each that hangs or reads ahead five seconds.
+
+    It takes every death of a worker that it knows for a failure, so it has to forget them first.
+    """
+    if iterator._worker_pids_set:
+        signal_handling._remove_worker_pids(id(iterator))
+        iterator._worker_pids_set = False
+    for worker in iterator._workers:
+        worker.kill()
 
 
 @final
@@ -167,7 +181,7 @@ def _as_it_is(taken: Taken) -> Taken:
     return taken
 
 
-def _data_loader(rows: Rows, groups: _Groups, loader: "Loader", pinned: bool, hang_s: float) -> "DataLoader[Taken]":
+def _data_loader(rows: Rows, groups: _Groups, loader: "Loader", pinned: bool) -> "DataLoader[Taken]":
     with _more_than_cores():
         return DataLoader(
             _Items(rows),
@@ -178,10 +192,10 @@ def _data_loader(rows: Rows, groups: _Groups, loader: "Loader", pinned: bool, ha
             persistent_workers=loader.persistent,
             collate_fn=_as_it_is,
             pin_memory=pinned,
-            timeout=hang_s,
+            timeout=loader.hang_s,
             # Its own: a draw from torch's generator would make the weights hang on the number of workers.
             generator=torch.Generator(),
-            # A fork starts in milliseconds; workers compute nothing in torch, whose threads do not survive it.
+            # A fork starts in milliseconds. torch's threads do not survive it: a worker computes on its only one.
             multiprocessing_context="fork" if sys.platform == "linux" else "spawn",
         )
 

@@ -9,6 +9,7 @@ from autoopt.strategies.learning.batch_size import BatchSize
 from autoopt.strategies.learning.compile import Compile
 from autoopt.strategies.learning.ema import Ema
 from autoopt.strategies.learning.gradients import Gradients
+from autoopt.strategies.learning.loader import Loader
 from autoopt.strategies.learning.loss import Loss
 from autoopt.strategies.learning.memory_format import MemoryFormat
 from autoopt.strategies.learning.optimizer import Optimizer
@@ -22,7 +23,7 @@ class Plan:
     """One strategy each, and when to stop."""
 
     batch_size: BatchSize
-    augment: Augment
+    augment: Augment  # what of it the training does itself
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule
@@ -41,7 +42,7 @@ class Plan:
     def from_recipe(cls, recipe: Recipe, *, epochs: int, patience: int, seed: int, classes: int = 0) -> Self:
         return cls(
             batch_size=BatchSize.from_recipe(recipe),
-            augment=Augment.from_recipe(recipe),
+            augment=Loader.from_recipe(recipe).left_to_training(Augment.from_recipe(recipe)),
             loss=Loss.from_recipe(recipe),
             optimizer=Optimizer.from_recipe(recipe),
             schedule=Schedule.from_recipe(recipe),

@@ -12,7 +12,8 @@ from autoopt.strategies.learning.rows import Arrays, Rows
 from autoopt.task.facts import TaskFacts
 from autoopt.task.module import ModuleTask
 from autoopt.task.module.items import Items
-from autoopt.task.module.loading import changed_file, load_task, split_reference, told
+from autoopt.task.module.loading import load_task, split_reference, told
+from autoopt.task.module.unchanged import open_train, other_files, other_rows
 from autoopt.values import FailureReason
 
 _OUT_OF_MEMORY = "DefaultCPUAllocator"
@@ -23,10 +24,8 @@ def own_task(facts: TaskFacts) -> ModuleTask:
     """The task of the user's file. Raises StageFailure when the file is no longer what the study began with."""
     if facts.module_facts is None:
         raise StageFailure(FailureReason.ERROR, "The task has no module of the user's own.")
-    changed = changed_file(facts.module_facts.files)
-    if changed is not None:
-        message = f"{changed} is not what it was when the study began. Search again: it is another task."
-        raise StageFailure(FailureReason.ERROR, message)
+    if changed := other_files(facts):
+        raise StageFailure(FailureReason.ERROR, changed)
     return load_task(facts.module)
 
 
@@ -52,12 +51,12 @@ def own_code(facts: TaskFacts) -> Iterator[None]:
 
 @contextlib.contextmanager
 def training_items(facts: TaskFacts) -> Iterator[Items]:
-    """The user's training rows. Raises StageFailure for what their code raises, or when their number has changed."""
+    """The user's training rows. Raises StageFailure for what their code raises, or when they have changed."""
     with own_code(facts):
-        items = Items("train", own_task(facts).train, split_reference(facts.module)[0].parent)
-        if len(items) != facts.rows["train"]:
-            message = f"train has {len(items)} rows; when the study began it had {facts.rows['train']}."
-            raise StageFailure(FailureReason.ERROR, message)
+        own_task(facts)  # whose files are looked at first
+        items = open_train(facts)
+        if changed := other_rows(facts, items):
+            raise StageFailure(FailureReason.ERROR, changed)
         yield items
 
 

@@ -15,6 +15,7 @@ from autoopt.devices import Cgroups
 from autoopt.devices.host import read_cpuinfo, usable_cores
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
+from autoopt.strategies.base import Strategy
 from autoopt.strategies.learning.batch_size import BatchSize
 from autoopt.strategies.learning.epoch import Epochs
 from autoopt.strategies.learning.loader import Loader
@@ -38,7 +39,7 @@ SAMPLE_EPOCHS: Final = 64
 MEMORY_SHARE: Final = 0.25
 """Data that would take more of the free memory than this are not held in memory unless the recipe says so."""
 
-IN_MEMORY: Final = (Storage.name, "loader.workers", PinnedMemory.name)
+IN_MEMORY: Final = (Storage.name, "loader.workers", "loader.augment_on", PinnedMemory.name)
 """Choices that mean nothing where all rows are in memory."""
 
 
@@ -84,13 +85,20 @@ def open_choices(data: TrainingData[Any], context: TrainingContext, held_bytes: 
     recipe, found = context.recipe, dict[str, tuple[Value, ...]]()
     for strategy in STRATEGIES:
         if strategy.speed_only and strategy.applies(data.facts, context.slot) is None:
-            found |= strategy.candidates(data.facts, context.slot)
+            tried = strategy.candidates(data.facts, context.slot)
+            found |= {name: values for name, values in tried.items() if _counts(strategy, name, recipe)}
     fit = held_bytes <= MEMORY_SHARE * psutil.virtual_memory().available
     if fit and Storage.from_recipe(recipe).form == "memory" and data.train.rows >= data.facts.rows.get("train", 0):
         found = {name: values[:1] if name in IN_MEMORY else values for name, values in found.items()}
     elif not fit:
         found[Storage.name] = tuple(value for value in found.get(Storage.name, ()) if value != "memory")
     return {name: values for name, values in found.items() if values and name not in recipe}
+
+
+def _counts(strategy: type[Strategy], name: str, recipe: Recipe) -> bool:
+    """Whether a field means something in that recipe: where images are augmented nothing, without augmentation."""
+    _, _, field = name.partition(".")
+    return all(recipe.get(other) in values for other, values in strategy.field_when.get(field, {}).items())
 
 
 def sampled(data: TrainingData[Any], network: "Network", recipe: Recipe) -> TrainingData[Any]:

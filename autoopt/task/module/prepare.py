@@ -29,6 +29,7 @@ from autoopt.task.module.forward import (
 from autoopt.task.module.items import Items, spread
 from autoopt.task.module.loading import load_task, source_files, split_reference
 from autoopt.task.module.spec import LOSSES, OWN, ModuleTask
+from autoopt.task.module.unchanged import sample_of
 from autoopt.task.options import TaskOptions
 from autoopt.task.scoring import dummy_scores, score
 from autoopt.task.snapshot import PartArrays
@@ -70,6 +71,7 @@ def prepare_module(source: Any, options: TaskOptions, name: str | None = None) -
     tried = _tried(task, choices, items, parts, path.parent)
     parts = {part: replace(a, target=_target(a.target, tried.kind, tried.classes, part)) for part, a in parts.items()}
     chosen = _metric(task, options, tried)
+    held = items["train"].fits() and items["train"].always_alike()
     facts = TaskFacts(
         name=name or f"{path.name}:{function}",
         modality=Modality.MODULE,
@@ -91,12 +93,13 @@ def prepare_module(source: Any, options: TaskOptions, name: str | None = None) -
             loss=task.loss if isinstance(task.loss, str) else OWN,
             output=tried.output,
             choices=choices,
-            held=items["train"].fits() and items["train"].always_alike(),
+            held=held,
             flat_outputs=tried.flat_outputs,
             convolves=tried.convolves,
             untraceable=tried.untraceable,
             flat_targets=items["train"].first.flat_target,
             own_metric=callable(task.metric) and options.metric is None,
+            sample=sample_of(items["train"], held=held),
         ),
     )
     _check_metric(facts, parts)
