@@ -11,7 +11,7 @@ from autoopt.errors import OptionError, Problem
 from autoopt.files import Home
 from autoopt.space import Space
 from autoopt.space.domains import Choice, Value
-from autoopt.strategies import misfit, models
+from autoopt.strategies import Backbone, misfit, models
 from autoopt.task.facts import TaskFacts
 from autoopt.values import QUALITY, Limit
 
@@ -107,6 +107,13 @@ def check_quality_limits(limits: Iterable[Limit], facts: TaskFacts) -> None:
 def _choices(space: Space, name: str) -> set[Value]:
     domains = [d.domain for d in space.dimensions if d.name == name]
     return {value for domain in domains if isinstance(domain, Choice) for value in domain.values}
+
+
+def check_backbone(facts: TaskFacts, space: Space) -> None:
+    """Pre-trained weights that no model left in the space begins with. Raises OptionError."""
+    if facts.backbone is not None and Backbone.name not in _choices(space, "model"):
+        what = f"--backbone {facts.backbone.name!r} is of no use: no model of this search begins with such weights."
+        raise OptionError(what, f"Leave it out, or let {Backbone.name} be a choice of model.")
 
 
 def check_pins(pins: Iterable[str], space: Space) -> None:

@@ -63,6 +63,7 @@ class SearchOptions:
     text: tuple[str, ...] = ()  # columns of free text
     image: str | None = None  # the column that names image files
     image_size: int | None = None  # pixels a side that images are kept at
+    backbone: str | Path | None = None  # file of pre-trained weights for images
     tolerance: float = 0.01
     output: str | None = None  # where the bundle goes; default: home/bundles/STUDY
     inline: bool = False  # no processes: for debugging
@@ -86,8 +87,8 @@ class SearchOptions:
         return None if self.memory is None else parse_bytes(self.memory, option="--memory")
 
     def _empty_texts(self) -> list[Problem]:
-        given = {"--space": self.space, "--recipe": self.recipe}
-        return [_empty(option) for option, text in given.items() if text is not None and not text.strip()]
+        given = {"--space": self.space, "--recipe": self.recipe, "--backbone": self.backbone}
+        return [_empty(option) for option, text in given.items() if text is not None and not str(text).strip()]
 
     def _wrong_numbers(self) -> list[Problem]:
         found: list[Problem] = []

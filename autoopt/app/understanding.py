@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from autoopt.app.checks import check_pins, check_places, check_quality_limits, output_problems
+from autoopt.app.checks import check_backbone, check_pins, check_places, check_quality_limits, output_problems
 from autoopt.app.collector import Collector
 from autoopt.app.options import DEFAULT_TIME_S, SearchOptions
 from autoopt.app.slots import slots_for
@@ -155,6 +155,7 @@ def _narrowed(request: _Request, facts: TaskFacts, pins: Sequence[str], gather: 
     narrowed = gather.attempt(lambda: restrict(wanted, applies_reason(facts, request.slots[0])))
     if narrowed is not None:
         gather.attempt(lambda: check_pins(pins, narrowed))
+        gather.attempt(lambda: check_backbone(facts, narrowed))
     return narrowed
 
 
@@ -167,6 +168,7 @@ def _task_options(options: SearchOptions) -> TaskOptions:
         text=options.text,
         image=options.image,
         image_size=options.image_size,
+        backbone=options.backbone,
         seed=options.seed,
     )
 

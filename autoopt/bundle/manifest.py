@@ -1,6 +1,7 @@
 """The manifest: what a bundle holds, what was measured, and the hash of every file."""
 
 import platform
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
@@ -89,5 +90,6 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "notes": list(verified.notes),
         "environment": environment(),
         "data": {"name": facts.name, "fingerprint": facts.fingerprint, "rows": dict(facts.rows)},
+        "backbone": asdict(facts.backbone) if facts.backbone else None,
         "files": {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in files},
     }

@@ -75,6 +75,8 @@ def facts_rows(
         if used[role]:
             rows.append((label, f"{len(used[role])}: {names(used[role], most)}"))
     rows += [*content, *_module_rows(facts, most)]
+    if facts.backbone is not None:
+        rows.append(("backbone", f"{facts.backbone.name}: {facts.backbone.architecture}"))
     rows += [("left out", text) for text in _left_out(facts, every=every)]
     noted = [f"{c.name}: {c.note}" for c in facts.columns if c.used and c.note]
     shown = len(noted) if every else MAX_NOTES

@@ -40,6 +40,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 @click.option(
     "--image-size", type=Number(int), metavar="N", help="Pixels a side to keep images at. Default: by the data."
 )
+@click.option("--backbone", metavar="FILE", help="Pre-trained weights for images, .safetensors: a ResNet, MobileNetV2.")
 @click.option(
     "--tolerance", type=Number(float), metavar="SHARE", default=0.01, help="Loss a twin may have. Default: 0.01"
 )

@@ -199,12 +199,13 @@ def roles(facts: TaskFacts) -> str:
 
 def asked(view: StudyView) -> tuple[tuple[str, str], ...]:
     """What the study was asked for."""
-    budget, spec = view.study.budget, view.study.spec
+    budget, spec, backbone = view.study.budget, view.study.spec, view.facts.backbone
     bounds = [format_seconds(budget.seconds)] if budget.seconds is not None else []
     bounds += [f"{budget.trials} trials"] if budget.trials is not None else []
     space = spec.get("space")
     return (
         ("metric", f"{view.facts.metric}, to {view.facts.metric_direction}"),
+        *((("backbone", f"{backbone.name}, {backbone.architecture}"),) if backbone else ()),
         ("objectives", ", ".join(o.measure for o in view.objectives)),
         ("limits", ", ".join(str(x) for x in view.limits) or "none"),
         ("budget", " and ".join(bounds) or "none"),

@@ -5,7 +5,7 @@ from autoopt.space.describe import describe, space_from_json, space_to_json
 from autoopt.space.domains import Choice, Condition, Dimension, Domain, Real, Value, Whole
 from autoopt.space.extend import extend
 from autoopt.space.load import load_space, recipe_from_file, space_names, space_of
-from autoopt.space.narrow import pin, restrict
+from autoopt.space.narrow import Untold, pin, restrict
 from autoopt.space.parse import parse_space
 from autoopt.space.portfolio import complete
 from autoopt.space.recipe import Recipe
@@ -21,6 +21,7 @@ __all__ = [
     "Real",
     "Recipe",
     "Space",
+    "Untold",
     "Value",
     "Whole",
     "complete",

@@ -17,12 +17,16 @@ ReasonFor = Callable[[str, Value | None], str | None]
 """Why a value of a field cannot be used here, in a user's words; for the value None: why none of it means anything."""
 
 
+class Untold(str):
+    """A reason that is no news: what the user never asked for is left out without a word while something is left."""
+
+
 def restrict(space: Space, reason_for: ReasonFor) -> Space:
     """Without what does not apply; what went and why is in `dropped`.
 
     A field that means nothing here goes as a whole (no category column: no encode), else the choices that cannot be
-    used go. Portfolio recipes do without the former, and go with the latter. Raises SpaceError naming every dimension
-    that is left without a choice.
+    used go, those for an `Untold` reason without a trace. Portfolio recipes do without the former, and go with the
+    latter. Raises SpaceError naming every dimension that is left without a choice.
     """
     kept: list[Dimension] = []
     dropped = dict.fromkeys(space.dropped)
@@ -40,7 +44,8 @@ def restrict(space: Space, reason_for: ReasonFor) -> Space:
         domain = dimension.domain
         asked = domain.values if isinstance(domain, Choice) else ()
         reasons = {value: why for value in asked if (why := reason_for(dimension.name, value)) is not None}
-        dropped |= {(f"{dimension.name}={value}", why): None for value, why in reasons.items()}
+        told = {value: why for value, why in reasons.items() if not isinstance(why, Untold)}
+        dropped |= {(f"{dimension.name}={value}", why): None for value, why in told.items()}
         left = tuple(v for v in asked if v not in reasons)
         if asked and not left:
             problems.append(_nothing_left(dimension, reasons))

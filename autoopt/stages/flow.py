@@ -206,6 +206,7 @@ class Flow:
             train_target=self.snapshot.part("train").target,
             valid=self.part("valid"),
             valid_target=self.snapshot.part("valid").target,
+            pretrained=self.snapshot.backbone,
         )
 
     def _taught(self) -> TrainingData[Any]:

@@ -37,6 +37,7 @@ from autoopt.strategies.linear.linear import Linear
 from autoopt.strategies.linear.linear_svm import LinearSVM
 from autoopt.strategies.model import Artifact, Model
 from autoopt.strategies.networks.exported import ExportedArtifact
+from autoopt.strategies.networks.images.backbone import Backbone
 from autoopt.strategies.networks.images.depthwise_net import DepthwiseNet
 from autoopt.strategies.networks.images.patch_net import PatchNet
 from autoopt.strategies.networks.images.residual_net import ResidualNet
@@ -85,6 +86,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "ResidualNet",
     "DepthwiseNet",
     "PatchNet",
+    "Backbone",
     "NGramLinear",
     "NGramBayes",
     "EmbeddingBag",

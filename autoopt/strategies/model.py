@@ -81,6 +81,7 @@ class TrainingData(Generic[P]):
     valid: P
     valid_target: NDArray[np.int64] | NDArray[np.float64]
     shares: NDArray[np.float32] | None = None  # of classes (rows, classes), where training learns from a teacher too
+    pretrained: Path | None = None  # safetensors file of the weights that a backbone begins with
 
 
 TableData = TrainingData[Features]

@@ -30,10 +30,11 @@ class PreparedTask:
     facts: TaskFacts
     categories: tuple[tuple[str, ...], ...]  # for each category column its values, '' first, the others sorted
     parts: dict[str, PartArrays]
+    backbone: Path | None = None  # file of pre-trained weights, which the snapshot takes a copy of
 
     def save(self, folder: Path) -> None:
         """Write the snapshot. A folder that holds this task already is kept; a damaged one is written again."""
-        write_snapshot(folder, self.facts, self.categories, self.parts)
+        write_snapshot(folder, self.facts, self.categories, self.parts, backbone=self.backbone)
 
 
 def _split_words(options: TaskOptions, target: Target) -> str:

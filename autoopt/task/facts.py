@@ -86,6 +86,15 @@ class ModuleFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class BackboneFacts:
+    """A file of pre-trained weights that the user gave; the snapshot holds a copy of it."""
+
+    name: str  # of the file
+    sha256: str
+    architecture: str  # in words: 'ResNet-18 of 64 to 512 channels'
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskFacts:
     """A task, as its snapshot on disk describes it."""
 
@@ -106,6 +115,7 @@ class TaskFacts:
     tensors: tuple[TensorFacts, ...] = ()  # raw inputs beside the columns, in the order of the graph's inputs
     module: str = ""  # of a module task: where its function is, 'path/to/task.py:function'
     module_facts: ModuleFacts | None = None  # of a module task
+    backbone: BackboneFacts | None = None  # of images: what a network may begin with
 
     @property
     def positive_class(self) -> str | None:
@@ -141,5 +151,6 @@ class TaskFacts:
             "classes": tuple(raw["classes"]),
             "tensors": tensors,
             "module_facts": ModuleFacts(**raw["module_facts"]) if raw.get("module_facts") else None,
+            "backbone": BackboneFacts(**raw["backbone"]) if raw.get("backbone") else None,
         }
         return cls(**{**raw, **changed, "warnings": tuple(raw["warnings"])})

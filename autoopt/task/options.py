@@ -1,6 +1,7 @@
 """What the user says about a task; everything else is inferred."""
 
 from dataclasses import dataclass
+from pathlib import Path
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -14,4 +15,5 @@ class TaskOptions:
     text: tuple[str, ...] = ()  # columns of free text that are to be learned from
     image: str | None = None  # the column that names image files
     image_size: int | None = None  # pixels a side that images are kept at
+    backbone: str | Path | None = None  # file of pre-trained weights for images
     seed: int = 0  # of the hash split

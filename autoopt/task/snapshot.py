@@ -8,6 +8,7 @@
     train.text0_ends.npy   int64, where each of them ends
     train.tensor0.npy   (rows, ...) the first array input, such as pixels; and tensor1, ...
     train.row_ids.npy   int64 rows of the file, as messages number them
+    backbone.safetensors   a copy of the pre-trained weights that the user gave, if any
 
 A part's files are compared with their digests when the part is first asked for: the test part is not even read before
 it is wanted.
@@ -30,6 +31,7 @@ from autoopt.files import new_folder, sha256_file, sha256_json, write_json
 from autoopt.task.facts import Role, TaskFacts
 
 MANIFEST = "snapshot.json"
+BACKBONE = "backbone.safetensors"
 _VERSION = 1
 _FIELDS = ("numbers", "codes", "target", "row_ids")
 PartName = Literal["train", "valid", "test"]
@@ -88,9 +90,17 @@ class Part:
 
 
 def write_snapshot(
-    folder: Path, facts: TaskFacts, categories: Sequence[Sequence[str]], parts: Mapping[str, PartArrays]
+    folder: Path,
+    facts: TaskFacts,
+    categories: Sequence[Sequence[str]],
+    parts: Mapping[str, PartArrays],
+    *,
+    backbone: Path | None = None,
 ) -> None:
-    """Write a snapshot whole or not at all. One that is there and sound is kept."""
+    """Write a snapshot whole or not at all. One that is there and sound is kept.
+
+    `backbone`: the file that `facts.backbone` tells of. Raises DataError when it is another by now.
+    """
     if folder.exists():
         try:
             if Snapshot.open(folder).verify().facts.fingerprint == facts.fingerprint:
@@ -105,6 +115,8 @@ def write_snapshot(
                 path = temporary / f"{name}.{field}.npy"
                 np.save(path, array, allow_pickle=False)
                 files[path.name] = sha256_file(path)
+        if backbone is not None and facts.backbone is not None:
+            files[BACKBONE] = _copied(backbone, temporary / BACKBONE, facts.backbone.sha256)
         content = {"version": _VERSION, "facts": facts.to_json(), "categories": categories, "files": files}
         write_json(temporary / MANIFEST, {**content, "sha256": sha256_json(content)})
 
@@ -121,6 +133,7 @@ class Snapshot:
         self._files = files
         self._arrays: dict[str, PartArrays] = {}
         self._parts: dict[str, Part] = {}
+        self._backbone_is_sound = False
 
     @classmethod
     def open(cls, folder: Path | str) -> "Snapshot":
@@ -180,10 +193,21 @@ class Snapshot:
             columns[column.name] = values.copy() if gone else values.astype(kind)
         return pd.DataFrame(columns)
 
+    @property
+    def backbone(self) -> Path | None:
+        """The pre-trained weights, compared with their digest the first time; None where none were given."""
+        if self.facts.backbone is None:
+            return None
+        if not self._backbone_is_sound:
+            self._check(BACKBONE)
+            self._backbone_is_sound = True
+        return self.folder / BACKBONE
+
     def verify(self) -> "Snapshot":
         """Compare every file with its digest. Raises DataError."""
         for name in ("train", "valid", "test"):
             self._stored(name)
+        _ = self.backbone
         return self
 
     def _stored(self, name: str) -> PartArrays:
@@ -203,13 +227,32 @@ class Snapshot:
 
     def _mapped(self, file: str) -> NDArray[Any]:
         path = self.folder / file
+        self._check(file)
         try:
-            if sha256_file(path) != self._files[file]:
-                raise _damaged(self.folder, file)
             # copy-on-write: torch warns of arrays that cannot be written, and the file stays as it is
             return np.asarray(np.load(path, mmap_mode="c" if _has_rows(path) else None, allow_pickle=False))
-        except (OSError, ValueError, KeyError) as error:
-            raise error if isinstance(error, DataError) else _damaged(self.folder, file) from None
+        except (OSError, ValueError):
+            raise _damaged(self.folder, file) from None
+
+    def _check(self, file: str) -> None:
+        """Compare a file with its digest. Raises DataError."""
+        try:
+            sound = sha256_file(self.folder / file) == self._files[file]
+        except (OSError, KeyError):
+            sound = False
+        if not sound:
+            raise _damaged(self.folder, file)
+
+
+def _copied(file: Path, copy: Path, digest: str) -> str:
+    """Copy a file that had this digest; its digest."""
+    try:
+        shutil.copyfile(file, copy)
+    except OSError as error:
+        raise DataError(f"{file} can no longer be read: {error.strerror}.", "Start the search again.") from None
+    if sha256_file(copy) != digest:
+        raise DataError(f"{file} has changed since the search began.", "Start the search again.")
+    return digest
 
 
 def _side_by_side(columns: tuple[NDArray[np.object_], ...], rows: int) -> NDArray[Any]:

@@ -4,7 +4,7 @@ import pytest
 from support_space import SMALL_SPACE, small_catalogue, small_space
 
 from autoopt.errors import OptionError, SpaceError
-from autoopt.space import Choice, Space, Value, parse_space, pin, restrict
+from autoopt.space import Choice, Space, Untold, Value, parse_space, pin, restrict
 
 CATALOGUE = small_catalogue()
 
@@ -113,6 +113,17 @@ def test_choices_that_do_not_apply_go_and_are_told() -> None:
     assert space.dropped == (("model=line", "no such device"), ("shrink=int8", "no such device"))
     assert [r["model"] for r in space.portfolio] == ["forest", "net"]
     assert all("line" not in vs for d in space.dimensions for _, vs in d.when)
+
+
+def test_what_nobody_asked_for_goes_without_a_word_unless_nothing_is_left() -> None:
+    def reason(name: str, value: Value | None) -> str | None:
+        return Untold("it needs a file") if (name, value) == ("model", "line") else None
+
+    space = restrict(small_space(), reason)
+    assert values(space, "model") == {"forest", "net"}
+    assert space.dropped == ()
+    with pytest.raises(SpaceError, match="line: it needs a file"):
+        restrict(pin(small_space(), ["model=line"], CATALOGUE), reason)
 
 
 def test_a_field_that_means_nothing_here_goes_and_recipes_do_without() -> None:

@@ -62,13 +62,18 @@ class Augment(Strategy):
             return None
         return f"it changes images, and this task is {task.modality}"
 
+    @property
+    def leaves_images(self) -> bool:
+        """Whether every image is the same in every epoch."""
+        return self.policy == "none" and self.mix == "none"
+
     def apply(self, batch: "Batch", generator: "torch.Generator", classes: int) -> "Batch":
         """The batch, augmented: `inputs[0]` are pixels, uint8 or float 0..255 (rows, h, w, 3), and keep their type.
 
         Class numbers that were mixed become float32 (rows, classes). All that is random comes from `generator`, which
         may live on the CPU or on the batch's device. The batch that came in is not changed.
         """
-        if self.policy == "none" and self.mix == "none":
+        if self.leaves_images:
             return batch
         from autoopt.strategies.learning import augment_ops as ops
         from autoopt.strategies.learning.source import Batch

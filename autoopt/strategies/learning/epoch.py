@@ -15,6 +15,7 @@ from autoopt.errors import StageFailure
 from autoopt.strategies.learning.gradients import parts
 from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.loss import LossFunction
+from autoopt.strategies.learning.optimizer import set_rate
 from autoopt.strategies.learning.source import Batch, Source
 from autoopt.strategies.learning.training import Training
 from autoopt.strategies.model import StepReport
@@ -135,12 +136,6 @@ class Epochs:
             improved = training.best.offer(training.epoch, valid, training.network)
         training.pace.epoch_ended(improved)
         return valid
-
-
-def set_rate(optimizer: torch.optim.Optimizer, rate: float) -> None:
-    """Give every group of parameters the learning rate `rate`."""
-    for group in optimizer.param_groups:
-        group["lr"] = rate
 
 
 def checked(train_loss: float, epoch: int) -> float:

@@ -1,6 +1,6 @@
 """Which rule turns gradients into steps, and how large they are."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, final
 
@@ -9,6 +9,7 @@ from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, re
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
 
+RATE_SHARE = "rate_share"
 _AS_ADAMW = "match_rms_adamw"
 
 
@@ -18,6 +19,27 @@ def muon_matrices(network: "torch.nn.Module") -> "list[torch.nn.Parameter]":
 
     tables = {id(m.weight) for m in network.modules() if isinstance(m, nn.Embedding | nn.EmbeddingBag)}
     return [p for p in network.parameters() if p.requires_grad and p.ndim == 2 and id(p) not in tables]
+
+
+def rate_groups(
+    network: "torch.nn.Module", parameters: "Iterable[torch.nn.Parameter]"
+) -> "Iterator[tuple[float, list[torch.nn.Parameter]]]":
+    """The parameters by the share of the learning rate at which they learn, the others' 1 first.
+
+    A module with an attribute `learning_rate_share` asks for it: pre-trained parts move more carefully than new ones.
+    """
+    asking = [module for module in network.modules() if hasattr(module, "learning_rate_share")]
+    shares = {id(p): float(module.learning_rate_share) for module in asking for p in module.parameters()}
+    found: dict[float, list[torch.nn.Parameter]] = {1.0: []}
+    for parameter in parameters:
+        found.setdefault(shares.get(id(parameter), 1.0), []).append(parameter)
+    yield from ((share, members) for share, members in found.items() if members)
+
+
+def set_rate(optimizer: "torch.optim.Optimizer", rate: float) -> None:
+    """Give every group of parameters the learning rate `rate`, or its share of it."""
+    for group in optimizer.param_groups:
+        group["lr"] = rate * group[RATE_SHARE]
 
 
 def parameter_groups(parameters: "Iterable[torch.nn.Parameter]", weight_decay: float) -> list[dict[str, Any]]:
@@ -69,13 +91,25 @@ class Optimizer(Strategy):
 
         matrices = muon_matrices(network) if self.rule == "muon" else []
         taken = {id(p) for p in matrices}
-        groups = parameter_groups((p for p in network.parameters() if id(p) not in taken), self.weight_decay)
+        others = [p for p in network.parameters() if id(p) not in taken]
+        groups = [
+            {**group, **self._rate(share)}
+            for share, members in rate_groups(network, others)
+            for group in parameter_groups(members, self.weight_decay)
+        ]
         found = [self._rest(groups)] if groups else []
         if matrices:
-            group = {"params": matrices, "weight_decay": self.weight_decay}
-            muon = torch.optim.Muon([group], lr=self.learning_rate, momentum=self.momentum, adjust_lr_fn=_AS_ADAMW)
+            groups = [
+                {"params": members, "weight_decay": self.weight_decay, **self._rate(share)}
+                for share, members in rate_groups(network, matrices)
+            ]
+            muon = torch.optim.Muon(groups, lr=self.learning_rate, momentum=self.momentum, adjust_lr_fn=_AS_ADAMW)
             found.append(muon)
         return tuple(found)
+
+    def _rate(self, share: float) -> dict[str, float]:
+        """Of a group of parameters that learns at that share of the rate."""
+        return {"lr": share * self.learning_rate, RATE_SHARE: share}
 
     def _rest(self, groups: list[dict[str, Any]]) -> "torch.optim.Optimizer":
         """The optimizer of everything that is not Muon's."""

@@ -34,6 +34,8 @@ class Network(Model):
     artifact_kind: ClassVar[str] = "exported"
     input_names: ClassVar[tuple[str, ...]]
     """Of the graph, in the order of `forward`: FEATURES, CODES."""
+    scoring_rows: ClassVar[int] = 1024
+    """Rows of one call when a whole part goes through the network."""
 
     epochs: int = whole(20, low=1, high=1000, log=True, help="passes over the training rows, at most")
     patience: int = whole(6, low=1, high=200, log=True, help="epochs without a better valid metric before the end")
@@ -70,13 +72,16 @@ class Network(Model):
 
     def judge(self, data: TrainingData[Any], device: "torch.device") -> "Judge":
         """The task's metric on the valid part."""
+        return self.judge_on(tuple(values.to(device) for values in self.inputs(data.valid)), data)
+
+    def judge_on(self, inputs: "tuple[Tensor, ...]", data: TrainingData[Any]) -> "Judge":
+        """The same, of a network that takes these in the place of the valid part's own inputs."""
         from autoopt.strategies.learning.judge import Judge, tensor_parts, valid_metric
         from autoopt.strategies.networks.scored import scores_of
 
         score, greater_is_better = valid_metric(data)
-        inputs = tuple(values.to(device) for values in self.inputs(data.valid))
         return Judge(
-            parts=tensor_parts(inputs),
+            parts=tensor_parts(inputs, self.scoring_rows),
             scores_of=scores_of(data.facts, *target_moments(data)),
             score=score,
             greater_is_better=greater_is_better,

@@ -33,11 +33,12 @@ def without_channels(
     """A copy of the network after each of `steps` prunings; after the last, layers have lost `share` of their width.
 
     The copy is the same object each time: what is done to it between two steps, such as fine-tuning, is kept. Channels
-    with the smallest weights go first. `inputs` are some rows that the network can be run on. `heads` names the linear
-    layers that give queries, keys and values at once, and their numbers of attention heads, which stay. The output
-    layer keeps its width. Raises StageFailure when torch-pruning cannot follow the network.
+    with the smallest weights go first; what was frozen learns again, as what it goes with has changed. `inputs` are
+    some rows that the network can be run on. `heads` names the linear layers that give queries, keys and values at
+    once, and their numbers of attention heads, which stay. The output layer keeps its width. Raises StageFailure when
+    torch-pruning cannot follow the network.
     """
-    pruned = copy.deepcopy(network).eval()
+    pruned = _learning(copy.deepcopy(network).eval())
     expected = _output_shape(pruned, inputs)
     pruner = _followed(lambda: _pruner(pruned, inputs, share, steps, heads or {}))
     for _ in range(steps):
@@ -47,6 +48,13 @@ def without_channels(
         if found != expected:
             raise _cannot(f"its outputs would become {found} instead of {expected}")
         yield pruned
+
+
+def _learning(network: nn.Module) -> nn.Module:
+    """With no weights frozen: torch-pruning follows gradients."""
+    for parameter in network.parameters():
+        parameter.requires_grad_(parameter.is_floating_point())
+    return network
 
 
 def _pruner(network: nn.Module, inputs: tuple[Tensor, ...], share: float, steps: int, heads: Mapping[str, int]) -> Any:

@@ -7,10 +7,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.errors import DataError, OptionError, Problem
+from autoopt.errors import DataError, InputError, OptionError, Problem
+from autoopt.files import sha256_json
 from autoopt.task.assemble import PreparedTask, fingerprint
-from autoopt.task.facts import Kind, Modality, TaskFacts, TensorFacts
+from autoopt.task.facts import BackboneFacts, Kind, Modality, TaskFacts, TensorFacts
 from autoopt.task.images.archive import find_in_archive
+from autoopt.task.images.backbone import read_backbone
 from autoopt.task.images.classes import labelled_by_folders
 from autoopt.task.images.decoding import LEAST_SIDE, MOST_SIDE, Decoded, decode_all, put_in_order, stored_size
 from autoopt.task.images.demo import find_digits
@@ -39,6 +41,7 @@ def prepare_images(source: Any, options: TaskOptions, name: str | None = None) -
     Raises DataError with every problem found, OptionError for a metric that does not fit.
     """
     problems = _option_problems(options)
+    backbone = _backbone(options, problems)
     try:
         labelled = _labelled(source, options, name)
         chosen = fitting_metric(options.metric, labelled.target.kind, labelled.target.classes)
@@ -63,7 +66,8 @@ def prepare_images(source: Any, options: TaskOptions, name: str | None = None) -
     order = _order(parts, words, options.seed)
     put_in_order(decoded.pixels, _permutation(whole[order], len(decoded.pixels)))
     arrays = _arrays(labelled.take(order), parts[order], decoded.pixels)
-    return _task(name or labelled.name, labelled, chosen, arrays, split, options.seed, warnings)
+    task = _task(name or labelled.name, labelled, chosen, arrays, split, options.seed, warnings)
+    return task if backbone is None else _beginning_with(task, backbone, options)
 
 
 def _option_problems(options: TaskOptions) -> list[Problem]:
@@ -74,11 +78,34 @@ def _option_problems(options: TaskOptions) -> list[Problem]:
     return [Problem(what=f"--image-size {size} cannot be used.", mend=mend)]
 
 
+def _backbone(options: TaskOptions, problems: list[Problem]) -> BackboneFacts | None:
+    """The file of pre-trained weights; what is wrong with it goes to `problems`."""
+    if options.backbone is None:
+        return None
+    try:
+        return read_backbone(options.backbone)
+    except InputError as error:
+        problems += error.problems
+        return None
+
+
+def _beginning_with(task: PreparedTask, backbone: BackboneFacts, options: TaskOptions) -> PreparedTask:
+    """The task with pre-trained weights. They are part of what it is: with others, all that is learned is other."""
+    facts = replace(task.facts, backbone=backbone, fingerprint=sha256_json([task.facts.fingerprint, backbone.sha256]))
+    return replace(task, facts=facts, backbone=Path(options.backbone or "").expanduser().absolute())
+
+
 def refuse_image_options(options: TaskOptions) -> None:
     """Raises OptionError for options of images where the data are none."""
-    if options.image_size is not None:
-        what = f"--image-size {options.image_size} is for images, and these data are none."
-        raise OptionError(what, "Leave it out; a table that names images needs --image COLUMN.")
+    given = {"--image-size": options.image_size, "--backbone": options.backbone}
+    mend = "Leave it out; a table that names images needs --image COLUMN."
+    problems = [
+        Problem(what=f"{option} {value} is for images, and these data are none.", mend=mend)
+        for option, value in given.items()
+        if value is not None
+    ]
+    if problems:
+        raise OptionError(problems)
 
 
 def _labelled(source: Any, options: TaskOptions, name: str | None) -> Labelled:

@@ -21,7 +21,7 @@ COMFORTABLE_SIDE = 48
 
 
 @dataclass(frozen=True, kw_only=True)
-class ImageNetwork(Network):
+class PixelNetwork(Network):
     """Takes pixels as they are stored, uint8 (rows, h, w, 3), and normalizes them itself. Sides of 8 pixels or more."""
 
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.IMAGES,)
@@ -30,6 +30,16 @@ class ImageNetwork(Network):
     dropout: float = real(0.0, low=0.0, high=0.7, help="share of the last layer's inputs left out in each step")
     epochs: int = whole(25, low=1, high=500, log=True, help="passes over the training images, at most")
     patience: int = whole(15, low=1, high=200, log=True, help="epochs without a better valid metric before the end")
+
+    def inputs(self, prepared: Prepared) -> "tuple[Tensor, ...]":
+        from autoopt.strategies.networks.images.pixels import pixel_tensor
+
+        return (pixel_tensor(_pixels(prepared).pixels),)
+
+
+@dataclass(frozen=True, kw_only=True)
+class ImageNetwork(PixelNetwork):
+    """One that begins with random weights."""
 
     @abstractmethod
     def body(self, height: int, width: int, outputs: int) -> "nn.Module":
@@ -40,19 +50,19 @@ class ImageNetwork(Network):
 
         from autoopt.strategies.networks.images.pixels import Normalize, moments
 
-        pixels = _pixels(data.train)
-        rows, height, width, _ = pixels.pixels.shape
-        if rows < 2 or min(height, width) < LEAST_SIDE:
-            message = f"a network for images needs 2 or more of {LEAST_SIDE}x{LEAST_SIDE} pixels or more"
-            raise StageFailure(FailureReason.ERROR, f"{message}, and got {rows} of {height}x{width}")
+        height, width = sides(data)
         outputs = len(data.facts.classes) if data.facts.kind.classifies else 1
-        normalize = Normalize(*moments(pixels.pixels))
+        normalize = Normalize(*moments(_pixels(data.train).pixels))
         return nn.Sequential(normalize, self.body(height, width, outputs))
 
-    def inputs(self, prepared: Prepared) -> "tuple[Tensor, ...]":
-        from autoopt.strategies.networks.images.pixels import pixel_tensor
 
-        return (pixel_tensor(_pixels(prepared).pixels),)
+def sides(data: TrainingData[Any]) -> tuple[int, int]:
+    """(height, width) of the training images. Raises StageFailure where no network can learn from them."""
+    rows, height, width, _ = _pixels(data.train).pixels.shape
+    if rows < 2 or min(height, width) < LEAST_SIDE:
+        message = f"a network for images needs 2 or more of {LEAST_SIDE}x{LEAST_SIDE} pixels or more"
+        raise StageFailure(FailureReason.ERROR, f"{message}, and got {rows} of {height}x{width}")
+    return height, width
 
 
 def stem_step(stem_stride: int, height: int, width: int) -> int:
