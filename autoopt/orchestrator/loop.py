@@ -23,7 +23,17 @@ from autoopt.planners import KnownTrial, Planner, PlannerOutcome
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EVALUATE_ENTRY, EvaluateJob, EvaluateResult
 from autoopt.strategies.learning.distill import TEACHER
-from autoopt.values import AttemptState, Direction, Limit, Measures, Objective, Slot, TrialState, broken
+from autoopt.values import (
+    AttemptState,
+    Direction,
+    FailureReason,
+    Limit,
+    Measures,
+    Objective,
+    Slot,
+    TrialState,
+    broken,
+)
 
 DUPLICATES_THAT_END = 50
 _LEDGER_SOURCE: Final[dict[str, Source]] = {
@@ -320,6 +330,9 @@ class SearchLoop:
             self._finish(token, running, Ending(state=TrialState.PRUNED, reason="rung", message=running.rung))
         elif event.cancelled:
             self._finish(token, running, Ending(state=TrialState.STOPPED, reason="stopped"))
+        elif event.reason is FailureReason.NO_TIME:
+            ending = Ending(state=TrialState.STOPPED, reason=event.reason.value, message=event.message)
+            self._finish(token, running, ending)
         elif event.reason.may_pass and running.attempt + 1 < self._plan.max_attempts:
             seconds = time.monotonic() - running.started
             self._writer.finish_attempt(

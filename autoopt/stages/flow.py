@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, final
+from typing import Any, Final, final
 
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, StoreEntry, derived_seed
@@ -20,6 +20,10 @@ from autoopt.strategies.model import Artifact, Model, Prepared, TrainingContext,
 from autoopt.task.facts import Modality
 from autoopt.task.snapshot import PartName, Snapshot
 from autoopt.values import FailureReason, Slot
+
+SHARE_BEFORE_PRUNING: Final = 0.65
+"""Of the time there is: what a training plans for where pruning and its fine-tuning follow."""
+LEAST_S: Final = 1.0
 
 
 @final
@@ -60,7 +64,7 @@ class Flow:
         self._seed = seed
         self._slot = slot
         self._teacher_key = teacher_key
-        self._training_limit_s = training_limit_s
+        self._train_until = None if training_limit_s is None else time.monotonic() + training_limit_s
         self.report = report
         self._entries: dict[str, StoreEntry] = {}
 
@@ -151,7 +155,8 @@ class Flow:
         self._preparer.prepare(job, folder)
 
     def _train(self, folder: Path) -> None:
-        training.train(self._model(), self._taught(), self._context(), folder)
+        share = 1.0 if self.keys.shrink == self.keys.train else SHARE_BEFORE_PRUNING
+        training.train(self._model(), self._taught(), self._context(share), folder)
         self.store.forget_working_folder(self.keys.train)
 
     def _shrink(self, folder: Path) -> None:
@@ -218,7 +223,13 @@ class Flow:
         answers = teaching.answers(self.store, self._teacher_key, self.facts, part, threads=self._slot.threads)
         return teaching.taught(self._data(), distill, answers)
 
-    def _context(self) -> TrainingContext:
+    def _left_s(self, share: float) -> float | None:
+        """What was spent on preparing, and on measuring before the training, is gone."""
+        return None if self._train_until is None else max(share * (self._train_until - time.monotonic()), LEAST_S)
+
+    def _context(self, share: float = 1.0) -> TrainingContext:
+        """For what learns next, and may plan for that share of the time that is left."""
+
         def report(step: int, values: dict[str, float]) -> None:
             self.report(TRAIN, step=step, values=values)
 
@@ -229,7 +240,7 @@ class Flow:
             seed=seed,
             report=report,
             checkpoints=self.store.working_folder(self.keys.train),
-            limit_s=self._training_limit_s,
+            limit_s=self._left_s(share),
             store=self.store,
             prepared_key=self.keys.prepare,
         )

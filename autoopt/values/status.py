@@ -49,6 +49,7 @@ class FailureReason(StrEnum):
     OUT_OF_MEMORY = "out_of_memory"
     CRASHED = "crashed"  # the process died: signal or exit code without a result
     HUNG = "hung"  # no progress within the deadline
+    NO_TIME = "no_time"  # what is left of the search is not enough for it: with more time it may be
     PARITY = "parity"  # the exported graph does not compute what the trained model computes
 
     @property

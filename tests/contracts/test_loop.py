@@ -95,6 +95,19 @@ def test_what_lies_in_the_recipe_is_not_tried_again(sessions: Sessions, reason: 
     assert sessions.attempts(0) == [("failed", reason.value)]
 
 
+def test_what_there_was_no_time_for_costs_no_trial_and_is_tried_again_when_resumed(sessions: Sessions) -> None:
+    sessions.trials = 3
+    first = sessions.executor(lambda _, __: Ending(reason=FailureReason.NO_TIME) if len(first.submitted) < 2 else DONE)
+    assert sessions.run(first) is StopReason.TRIALS
+    late = sessions.rows()[0]
+    assert (late.state, late.reason, late.message) == (TrialState.STOPPED, "no_time", "as the script says")
+    assert sessions.states().count("complete") == 3
+    sessions.trials = 4
+    second = sessions.executor()
+    sessions.run(second)
+    assert second.submitted[0].sha256 == late.recipe_sha256
+
+
 def test_limits_make_a_trial_infeasible_and_its_values_stay(sessions: Sessions) -> None:
     sessions.trials, sessions.limits = 8, ("latency_ms<=1",)
     sessions.run()

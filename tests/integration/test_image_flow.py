@@ -10,9 +10,11 @@ from support_stages import Place, make_place
 
 from autoopt.runtime import Session
 from autoopt.space.recipe import Recipe
-from autoopt.stages import measure
+from autoopt.stages import measure, train
+from autoopt.stages.flow import SHARE_BEFORE_PRUNING
 from autoopt.stages.rows import feed_of
 from autoopt.stages.runners import GRAPH
+from autoopt.strategies.model import TrainingContext
 from autoopt.task.snapshot import Snapshot
 
 RECIPE: dict[str, Any] = {
@@ -81,3 +83,27 @@ def test_the_deployed_graph_judges_an_image_and_its_mirror_image_alike(place: Pl
     (name,) = feed
     session = Session(graph.read_bytes())
     assert session.run(feed) == pytest.approx(session.run({name: feed[name][:, :, ::-1].copy()}), abs=1e-5)
+
+
+def test_training_and_pruning_share_the_time_and_what_went_before_is_taken_off(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given: dict[str, float] = {}
+
+    def noting(stage: str) -> Any:
+        made = getattr(train, stage)
+
+        def note(*arguments: Any) -> None:
+            given[stage] = next(a.limit_s for a in arguments if isinstance(a, TrainingContext))
+            made(*arguments)
+
+        return note
+
+    for stage in ("train", "shrink"):
+        monkeypatch.setattr(train, stage, noting(stage))
+    pruned = recipe(**{"prune": "magnitude", "prune.epochs": 1, "residual_net.epochs": 1})
+    place.evaluate(pruned, training_limit_s=1000.0)
+    assert 0 < given["train"] < SHARE_BEFORE_PRUNING * 1000
+    assert given["train"] < given["shrink"] < 1000
+    place.evaluate(recipe(**{"residual_net.epochs": 2}), training_limit_s=1000.0)
+    assert SHARE_BEFORE_PRUNING * 1000 < given["train"] < 1000

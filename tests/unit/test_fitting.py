@@ -9,10 +9,12 @@ from support_learning import Watched, digest, judge_of, perceptron, plan_of, sou
 from support_network import Reports
 from torch import nn
 
+from autoopt.errors import StageFailure
 from autoopt.strategies.learning import epoch as epochs_module
 from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.source import Source
 from autoopt.strategies.learning.training_loop import fit
+from autoopt.values import FailureReason
 
 
 class Clock:
@@ -69,6 +71,25 @@ def test_at_least_one_and_at_most_those_of_the_recipe(
     assert fit(perceptron(), source, clock.judge(0.0), plan_of(epochs=4), Reports(), limit_s=limit_s).epochs == epochs
 
 
+@pytest.mark.parametrize(("first_s", "then_s"), [(1.0, 10.0), (60.0, 60.0), (300.0, 300.0)])
+def test_an_epoch_that_would_never_end_is_not_begun(
+    first_s: float, then_s: float, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, reports = Clock(monkeypatch), Reports()
+    source, began = clock.source(first_s=first_s, then_s=then_s), clock.now  # six steps an epoch
+    with pytest.raises(StageFailure, match=r"one epoch takes about [\d,]+ s, and there are 30 s") as failure:
+        fit(perceptron(), source, clock.judge(5.0), plan_of(epochs=4), reports, limit_s=30.0)
+    assert failure.value.reason == FailureReason.NO_TIME
+    assert reports.seen == []
+    assert clock.now - began <= max(30.0, first_s) + 2 * then_s
+
+
+def test_a_short_epoch_is_begun_however_little_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock = Clock(monkeypatch)
+    source = clock.source(first_s=3.0, then_s=3.0)  # 18 s an epoch
+    assert fit(perceptron(), source, clock.judge(1.0), plan_of(epochs=4), Reports(), limit_s=1.0).epochs == 1
+
+
 def test_measuring_leaves_no_trace_in_the_result() -> None:
     def trained(limit_s: float | None) -> str:
         network = perceptron(normalized=True)
@@ -93,6 +114,18 @@ def test_a_machine_that_gets_slower_ends_the_training_with_its_best_weights(monk
     assert 1 <= learned.epochs < 40
     assert f"ended after epoch {learned.epochs}: epochs took longer than measured before" in learned.notes
     assert judge_of(4)(network) == learned.value
+
+
+def test_an_epoch_that_would_end_too_late_is_not_begun(monkeypatch: pytest.MonkeyPatch) -> None:
+    clock, counted = Clock(monkeypatch), itertools.count()
+
+    def wait(_: object) -> None:
+        clock.now += 1.0 if next(counted) < 4 else 6.0  # 36 s an epoch in place of 6
+
+    source, plan = Watched(source_of(4), wait), plan_of(epochs=40)
+    learned = fit(perceptron(), source, clock.judge(0.0), plan, Reports(), limit_s=100.0)
+    assert learned.epochs == 3  # 36 s more would be beyond 1.3 times the limit
+    assert "ended after epoch 3: epochs took longer than measured before" in learned.notes
 
 
 def test_a_long_epoch_says_in_between_that_it_goes_on(monkeypatch: pytest.MonkeyPatch) -> None:

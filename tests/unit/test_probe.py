@@ -109,6 +109,27 @@ def test_compiling_is_tried_for_long_trainings_only(total_steps: int, tried: boo
     assert len(paced.made) == 1 + tried
 
 
+@pytest.mark.parametrize(("longest_s", "tried"), [(80.0, False), (400.0, True)])
+def test_steps_that_a_training_has_no_time_for_are_not_worth_compiling(longest_s: float, tried: bool) -> None:
+    paced = Paced(lambda recipe: 0.5 if recipe["compile"] == "default" else 1.0)
+    verdict = probe(Recipe({}), {"compile": ("none", "default")}, paced, LONG, longest_s=longest_s)
+    assert verdict.choices == {"compile": "default" if tried else "none"}
+    assert verdict.expected_s == longest_s
+
+
+def test_a_step_that_takes_the_probes_time_is_taken_once() -> None:
+    taken: list[float] = []
+
+    class Slow(PacedRig):
+        def steps(self, seconds: float) -> float:
+            taken.append(seconds)
+            return 5.0
+
+    paced = Paced(lambda recipe: 5.0)
+    probe(Recipe({}), {"compile": ("none", "default")}, lambda recipe: Slow(paced, 5.0), LONG, longest_s=80.0)
+    assert taken == [0.0]
+
+
 def verdict_of(choice: Value, *, complete: bool = True) -> Verdict:
     gains = {"storage": 1.0}
     return Verdict(choices={"storage": choice}, gains=gains, expected_s=1.0, seconds=1.0, measured=1, complete=complete)

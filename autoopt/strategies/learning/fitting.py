@@ -6,44 +6,54 @@ from typing import Final
 
 import torch
 
+from autoopt.errors import StageFailure
 from autoopt.strategies.learning.epoch import Epochs
+from autoopt.values import FailureReason
 
 FIRST_STEPS: Final = 2
 """Not counted: they allocate, compile, start workers and read what later steps find in memory."""
 TIMED_STEPS: Final = 20
 TIMED_SHARE: Final = 0.02
 """Of the time there is, at most, goes into timed steps; one step is always timed."""
+HOPELESS: Final = 1.6
+"""An epoch that takes this many times the time there is would be cut off by the end of the search."""
+SHORT_S: Final = 20.0
+"""An epoch shorter than this is begun all the same: in a short search it may be all that there will be."""
 
 
 def epochs_that_fit(epochs: Epochs, until: float) -> int:
     """How many of the planned epochs end before `until` (time.monotonic), judgements included; at least one.
 
     Takes some real steps, loading and augmentation included, and one judgement; the training is then put back, so that
-    what it comes to hangs on the number of epochs alone.
+    what it comes to hangs on the number of epochs alone. Raises StageFailure (no_time) where not even one would end.
     """
-    training = epochs.training
+    training, limit_s = epochs.training, until - time.monotonic()
     before = training.capture()
-    epoch_s = len(epochs.source) * _seconds_per_row(epochs, until) + _seconds_to_judge(epochs)
+    train_s = len(epochs.source) * _seconds_per_row(epochs, until)
+    if train_s > max(HOPELESS * limit_s, SHORT_S):
+        message = f"one epoch takes about {train_s:,.0f} s, and there are {limit_s:,.0f} s for the training"
+        raise StageFailure(FailureReason.NO_TIME, message)
+    epoch_s = train_s + _seconds_to_judge(epochs)
     training.restore(before)
     return min(max(int((until - time.monotonic()) / max(epoch_s, 1e-9)), 1), training.plan.epochs)
 
 
 def _seconds_per_row(epochs: Epochs, until: float) -> float:
-    """Of training steps, after the first ones."""
+    """Of training steps, after the first ones; of those where they take all the time."""
     training, rows, seen = epochs.training, len(epochs.source), 0
     training.network.train()
     batches = chain.from_iterable(epochs.batches(torch.randperm(n, generator=training.shuffle)) for n in repeat(rows))
+    began, enough = time.monotonic(), until
     with training.plan.precision.products():
-        for batch in islice(batches, FIRST_STEPS):
-            epochs.step(batch)
-        _wait(training.device)
-        began = time.monotonic()
-        enough = began + TIMED_SHARE * (until - began)
-        for batch in islice(batches, TIMED_STEPS):
+        for taken, batch in enumerate(islice(batches, FIRST_STEPS + TIMED_STEPS), start=1):
             epochs.step(batch)
             seen += len(batch)
             if time.monotonic() >= enough:
                 break
+            if taken == FIRST_STEPS:
+                _wait(training.device)
+                began, seen = time.monotonic(), 0
+                enough = began + TIMED_SHARE * (until - began)
         _wait(training.device)
     return (time.monotonic() - began) / seen
 

@@ -52,7 +52,7 @@ class Verdict:
 
     choices: Mapping[str, Value]
     gains: Mapping[str, float]  # of each choice over its default; 1.0 where the default stayed
-    expected_s: float  # of the whole training, with the defaults
+    expected_s: float  # of the training, with the defaults
     seconds: float  # that probing took
     measured: int  # candidates
     complete: bool  # whether every candidate was measured
@@ -74,16 +74,24 @@ class Verdict:
 
 
 def probe(
-    recipe: Recipe, candidates: Mapping[str, tuple[Value, ...]], make: Callable[[Recipe], Rig], total_steps: int
+    recipe: Recipe,
+    candidates: Mapping[str, tuple[Value, ...]],
+    make: Callable[[Recipe], Rig],
+    total_steps: int,
+    *,
+    longest_s: float = math.inf,
 ) -> Verdict:
-    """Measure the candidates of each field, the first of which is its default, for a training of `total_steps`."""
+    """Measure the candidates of each field, the first of which is its default, for a training of `total_steps`.
+
+    `longest_s`: when the training will be ended. Steps that it is not going to take are not worth a probe.
+    """
     began = time.monotonic()
     chosen: dict[str, Value] = {name: values[0] for name, values in candidates.items()}
     gains = dict.fromkeys(chosen, 1.0)
     complete, measured = True, 0
     best = make(recipe.replace(chosen))
     try:
-        expected_s = total_steps * min(best.steps(0.0) for _ in range(3))  # the first step is not like the others
+        expected_s = min(total_steps * _step_s(best, SHARE * longest_s), longest_s)
         budget_s = SHARE * expected_s
         for name, value in _due(candidates, expected_s):
             spent_s = time.monotonic() - began
@@ -147,6 +155,14 @@ def _due(candidates: Mapping[str, tuple[Value, ...]], expected_s: float) -> list
         for value in values[1:]
         if name != COMPILE or expected_s >= COMPILE_FROM_S
     ]
+
+
+def _step_s(rig: Rig, budget_s: float) -> float:
+    """Seconds of one step: the first is not like the others, of which two are taken if there is time."""
+    taken = [rig.steps(0.0)]
+    while len(taken) < 3 and sum(taken) < budget_s:
+        taken.append(rig.steps(0.0))
+    return min(taken)
 
 
 def _compared(best: Rig, other: Rig, seconds: float) -> float:

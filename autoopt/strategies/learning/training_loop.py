@@ -29,7 +29,7 @@ from autoopt.values import FailureReason, Slot
 __all__ = ["Learned", "Plan", "fit", "settled"]
 
 OVERRUN: Final = 1.3
-"""A training that takes this many times its limit ends with the epoch it is in."""
+"""A training ends with the epoch it is in where the next would take it beyond this many times its limit."""
 
 
 @final
@@ -102,10 +102,12 @@ def fit(
         elif limit_s is not None:
             training.lay_out(epochs_that_fit(epochs, began + limit_s))
         while not training.over and not slower:
+            before_s = time.monotonic() - began
             epochs.epoch()
             spent_s = time.monotonic() - began
             kept.offer(spent_s)
-            slower = limit_s is not None and training.seconds + spent_s > OVERRUN * limit_s
+            with_another_s = training.seconds + spent_s + (spent_s - before_s)
+            slower = limit_s is not None and with_another_s > OVERRUN * limit_s
     training.best.restore(network)
     return Learned(
         epoch=training.best.epoch,

@@ -1,6 +1,7 @@
 """A network's choices of speed: those that its recipe leaves open are settled by a probe before it is trained."""
 
 import contextlib
+import math
 import random
 import time
 from collections.abc import Generator, Iterator, Mapping
@@ -182,6 +183,7 @@ def _measured(
                 candidates,
                 lambda recipe: TrainingRig(network, sample, replace(own, recipe=recipe), device),
                 total_steps,
+                longest_s=math.inf if context.limit_s is None else context.limit_s,
             )
         except torch.OutOfMemoryError:  # two networks at once: the training itself may well fit
             choices = {name: values[0] for name, values in candidates.items()}
@@ -205,6 +207,8 @@ def _kind(
         "batch_size": BatchSize.from_recipe(recipe).rows,
         "precision": Precision.from_recipe(recipe).format,
         "data": held_bytes.bit_length(),
+        # What is left open for want of time must not stay so for a training that has more.
+        "limit": None if context.limit_s is None else int(math.log(max(context.limit_s, 1.0), 4)),
         "pinned": {name: value for name, value in recipe.items() if name.partition(".")[0] in _speed_only()},
         "torch": torch.__version__,
     }
