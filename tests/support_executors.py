@@ -1,6 +1,7 @@
 """Entry points that the executors' tests run, each named for what it does."""
 
 import ctypes
+import dataclasses
 import json
 import multiprocessing
 import os
@@ -9,13 +10,16 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import psutil
+
 from autoopt.errors import StageFailure
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress, Reporter
-from autoopt.values import Slot
+from autoopt.executors.calling import resolve
+from autoopt.values import Rank, Slot
 
 HERE = "support_executors"
 GIVE_UP_S = 60.0  # of no test's meaning: a broken executor must fail a test, not hang it
@@ -240,6 +244,51 @@ def count_threads(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> d
     return {"torch": torch.get_num_threads(), "pools": [pool["num_threads"] for pool in pools]}
 
 
+def tell_rank(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Which rank of a gang this is, once all of them have said so."""
+    rank = Rank.from_json(payload["gang"])
+    report("here", step=rank.number)
+    _meet(rank)
+    return {**rank.to_json(), "slot": slot.index, "value": payload["value"]}
+
+
+def come_to_harm(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """One rank of a gang does as it is told; the others wait for it for ever, or say that it is gone."""
+    rank = Rank.from_json(payload["gang"])
+    (Path(payload["pids"]) / f"{rank.number}.part").write_text(str(os.getpid()))
+    (Path(payload["pids"]) / f"{rank.number}.part").rename(Path(payload["pids"]) / f"{rank.number}")
+    _meet(rank)
+    report("all here")
+    if rank.number == payload["victim"]:
+        return resolve(f"{HERE}:{payload['fate']}")({**payload, "signal": "SIGKILL"}, slot, report)
+    victim = int((Path(payload["pids"]) / str(payload["victim"])).read_text())
+    while payload.get("others_notice") and psutil.pid_exists(victim):
+        time.sleep(0.005)
+    if payload.get("others_notice"):
+        raise StageFailure("peer_lost", "another rank is gone")
+    threading.Event().wait()
+    return {}
+
+
+def return_before_leader(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """All ranks but the first return at once; that one waits for a file."""
+    rank = Rank.from_json(payload["gang"])
+    return wait_for_file(payload, slot, report) if rank.leads else {"from": "a rank that does not lead"}
+
+
+def _meet(rank: Rank) -> None:
+    """Wait until all ranks are here."""
+    (Path(rank.folder) / f"here{rank.number}").touch()
+    while not all((Path(rank.folder) / f"here{number}").exists() for number in range(rank.size)):
+        time.sleep(0.005)
+
+
+def gang_job(token: str, function: str, slots: Sequence[Slot], *, deadline_s: float = GIVE_UP_S, **payload: Any) -> Job:
+    """One attempt on all these slots, the first of which leads."""
+    alone = job(token, function, slots[0], deadline_s=deadline_s, **payload)
+    return dataclasses.replace(alone, peers=tuple(slots[1:]))
+
+
 def job(token: str, function: str, slot: Slot, *, deadline_s: float = GIVE_UP_S, **payload: Any) -> Job:
     return Job(token=token, entry=f"{HERE}:{function}", payload=payload, slot=slot, progress_deadline_s=deadline_s)
 
@@ -270,3 +319,17 @@ def wait_for_progress(executor: Executor) -> Progress:
             assert isinstance(event, Progress), event
             return event
     raise AssertionError("no progress")
+
+
+def wait_until(condition: Callable[[], bool]) -> None:
+    give_up_s = time.monotonic() + GIVE_UP_S
+    while not condition():
+        assert time.monotonic() < give_up_s, "waited in vain"
+        time.sleep(0.01)
+
+
+def runs(pid: int) -> bool:
+    try:
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    except psutil.NoSuchProcess:
+        return False

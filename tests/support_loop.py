@@ -88,6 +88,7 @@ class ScriptedExecutor(Executor):
         self.submitted: list[Recipe] = []
         self.jobs: list[Job] = []
         self.extra: list[Event] = []  # events to be mixed in: what a broken executor would say
+        self.freed: set[tuple[str, Slot]] = set()  # what gangs gave back: (token, slot)
         self.on_poll: Callable[[], None] = lambda: None
         self.most_at_once = 0
 
@@ -104,8 +105,11 @@ class ScriptedExecutor(Executor):
         """Nothing to get ready."""
 
     def submit(self, job: Job) -> None:
-        if job.slot not in self._slots or any(j.slot == job.slot for j, _, _ in self._at_work.values()):
-            raise ValueError(f"slot {job.slot.index} is taken")
+        held = [(j.token, slot) for j, _, _ in self._at_work.values() for slot in (j.slot, *j.peers)]
+        taken = [slot for token, slot in held if (token, slot) not in self.freed]
+        for slot in (job.slot, *job.peers):
+            if slot not in self._slots or slot in taken:
+                raise ValueError(f"slot {slot.index} is taken")
         recipe = Recipe(job.payload["recipe"])
         ending = self._script(recipe, self.submitted.count(recipe))
         self._at_work[job.token] = (job, ending, 0)

@@ -5,7 +5,7 @@ All that is wrong, with the options, the data and the space, is collected and ra
 
 import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -145,6 +145,8 @@ def _read_request(
     recipe = gather.attempt(lambda: _recipe(options, space, known)) if space and known and options.recipe else None
     if limits is None or taken is None or found_slots is None or space is None:
         return None
+    if options.inline:
+        found_slots = (replace(found_slots[0], peers=1),)  # it has only its own process
     return _Request(taken=taken, limits=limits, slots=found_slots, space=space, recipe=recipe)
 
 

@@ -1,5 +1,8 @@
 """Cuts a machine into slots."""
 
+from collections import Counter
+from dataclasses import replace
+
 from autoopt.devices.host import Machine
 from autoopt.errors import OptionError
 from autoopt.values import Slot
@@ -21,8 +24,18 @@ def slots(machine: Machine, requested: int | None = None, *, threads_each: int =
         raise OptionError(f"--slots {count}: this machine offers {offers}.", f"Give a number from 1 to {most}.")
     threads = max(1, machine.cores // count)
     if not machine.accelerators:
-        return tuple(Slot(index=i, threads=threads, features=machine.cpu_features) for i in range(count))
+        share = Slot(index=0, threads=threads, features=machine.cpu_features, peers=count)
+        return tuple(replace(share, index=i) for i in range(count))
+    chosen = machine.accelerators[:count]
+    peers = Counter(a.kind for a in chosen)
     return tuple(
-        Slot(index=i, device=a.kind, device_index=a.index, threads=threads, features=a.features)
-        for i, a in enumerate(machine.accelerators[:count])
+        Slot(
+            index=i,
+            device=a.kind,
+            device_index=a.index,
+            threads=threads,
+            features=a.features,
+            peers=peers[a.kind],
+        )
+        for i, a in enumerate(chosen)
     )

@@ -7,6 +7,8 @@ Promises, checked by tests/contracts for every executor:
 * every submitted token ends in exactly one `Finished` or `Failed`, after its `Progress` events, in their order;
 * a death is reported when the pipe ends, not after a time-out; a hang after `progress_deadline_s` without progress;
 * when an attempt has ended, its whole process group has ended;
+* a job with `peers` is a gang: a process on each of its slots, ended together; its failure names the rank, its result
+  and its progress are the first one's. The silence of the others is no hang: they wait for the first one;
 * after `close()` nothing is left: no process, no file descriptor, no temporary folder.
 """
 
@@ -14,9 +16,12 @@ from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 from autoopt.values import FailureReason, Slot
+
+GANG: Final = "gang"
+"""Where the payload of a gang's process says which of its ranks it is."""
 
 
 class Reporter(Protocol):
@@ -31,12 +36,16 @@ EntryPoint = Callable[[Mapping[str, Any], Slot, Reporter], dict[str, Any]]
 
 @dataclass(frozen=True, kw_only=True)
 class Job:
-    """One attempt to run: `entry` is 'package.module:function', of type EntryPoint."""
+    """One attempt to run: `entry` is 'package.module:function', of type EntryPoint.
+
+    With `peers` the entry point runs on each slot, and finds its `Rank` as JSON under GANG in its payload.
+    """
 
     token: str
     entry: str
     payload: Mapping[str, Any]
     slot: Slot
+    peers: tuple[Slot, ...] = ()
     progress_deadline_s: float = 300.0
 
 
@@ -48,6 +57,14 @@ class Progress:
     stage: str
     step: int | None = None
     values: Mapping[str, float] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SlotFreed:
+    """A peer of the attempt has returned before it: its slot may be used again."""
+
+    token: str
+    slot: Slot
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,7 +86,7 @@ class Failed:
     cancelled: bool = False  # ended because `cancel` was called: no fault of the candidate
 
 
-Event = Progress | Finished | Failed
+Event = Progress | SlotFreed | Finished | Failed
 
 
 class Executor(ABC):

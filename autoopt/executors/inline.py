@@ -30,6 +30,8 @@ class InlineExecutor(Executor):
     def submit(self, job: Job) -> None:
         if job.slot not in self._slots:
             raise ValueError(f"slot {job.slot.index} is not one of this executor's")
+        if job.peers:
+            raise ValueError(f"a gang of {1 + len(job.peers)} needs a process for each, and --inline has only its own")
         if job.token in self._waiting or any(job.slot == other.slot for other in self._waiting.values()):
             raise ValueError(f"slot {job.slot.index} or token {job.token!r} is taken")
         json.dumps(job.payload)  # what cannot reach a worker must not pass here either

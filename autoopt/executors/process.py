@@ -17,6 +17,7 @@ from autoopt.devices import Cgroups
 from autoopt.executors.attempts import Attempt
 from autoopt.executors.base import Event, Executor, Job
 from autoopt.executors.fleet import Fleet
+from autoopt.executors.gangs import Gangs
 from autoopt.executors.launchers import Launcher, default_launcher
 from autoopt.executors.link import ServerLink
 from autoopt.values import Slot
@@ -49,7 +50,8 @@ class ProcessExecutor(Executor):
         self._logs = Path(self._temporary.name) if self._temporary else Path(log_folder or ".").absolute()
         self._selector = selectors.DefaultSelector()
         self._attempts: dict[str, Attempt] = {}
-        self._events: list[Event] = []
+        self._events: list[Event] = []  # of single processes
+        self._gangs = Gangs()
         self._groups = Cgroups()
         self._oom_kills = self._groups.oom_kills()
         self._polled_s = time.monotonic()
@@ -76,6 +78,11 @@ class ProcessExecutor(Executor):
         self._check(job)
         self.start()
         self._oom_kills = self._groups.oom_kills()
+        for rank in self._gangs.ranks(job):
+            self._launch(rank)
+        self._fleet.warm_up()
+
+    def _launch(self, job: Job) -> None:
         log = self._logs / f"{re.sub(r'[^A-Za-z0-9._-]', '_', job.token)}.log"
         pipe, their_pipe = os.pipe()
         os.set_blocking(pipe, False)
@@ -89,15 +96,17 @@ class ProcessExecutor(Executor):
         attempt = Attempt(job, link, pipe, log, now_s=time.monotonic())
         self._attempts[job.token] = attempt
         self._selector.register(pipe, selectors.EVENT_READ, attempt)
-        self._fleet.warm_up()
 
     def _check(self, job: Job) -> None:
         if self._closed:
             raise ValueError("the executor is closed")
-        if job.slot not in self._slots:
-            raise ValueError(f"slot {job.slot.index} is not one of this executor's")
-        if job.token in self._attempts or any(job.slot == a.job.slot for a in self._attempts.values()):
-            raise ValueError(f"slot {job.slot.index} or token {job.token!r} is taken")
+        taken = [a.job.slot for a in self._attempts.values()]
+        for slot in (job.slot, *job.peers):
+            if slot not in self._slots:
+                raise ValueError(f"slot {slot.index} is not one of this executor's")
+            if job.token in self._attempts or slot in taken:
+                raise ValueError(f"slot {slot.index} or token {job.token!r} is taken")
+            taken.append(slot)
 
     def _send_to_server(self, request: Mapping[str, Any], handles: Sequence[int]) -> ServerLink:
         link = self._fleet.serving()
@@ -114,12 +123,14 @@ class ProcessExecutor(Executor):
         for attempt in self._attempts.values():
             attempt.forgive(since_s=self._polled_s + _UNWATCHED_S, now_s=now_s)
         while True:
-            self._turn(end_s)
+            self._turn(min(end_s, self._gangs.until_s))
             self._polled_s = time.monotonic()
-            if self._events or self._polled_s >= end_s:
-                break
-        events, self._events = self._events, []
-        return events
+            events, self._events = self._events, []
+            told = self._gangs.sift(events, self._polled_s)
+            for token in self._gangs.due(self._polled_s):
+                self._kill(token)
+            if told or self._polled_s >= end_s:
+                return told
 
     def _turn(self, end_s: float) -> None:
         """Wait for the first of: an event, an answer, a deadline, `end_s`; and act on it."""
@@ -186,6 +197,10 @@ class ProcessExecutor(Executor):
         del self._attempts[attempt.job.token]
 
     def cancel(self, token: str) -> None:
+        for rank in self._gangs.cancel(token):
+            self._kill(rank)
+
+    def _kill(self, token: str) -> None:
         attempt = self._attempts.get(token)
         if attempt is not None and not attempt.cancelled:
             attempt.cancelled = True
@@ -200,6 +215,7 @@ class ProcessExecutor(Executor):
         for attempt in list(self._attempts.values()):
             self._forget(attempt)
         self._events.clear()
+        self._gangs.close()
         self._selector.close()
         if self._temporary is not None:
             self._temporary.cleanup()

@@ -36,6 +36,12 @@ class Running:
     steps: list[tuple[int, str, float]]
     known: dict[str, float] = field(default_factory=dict)  # measures so far, by name: quality from the last step
     rung: str = ""  # why it is being ended at a rung
+    peers: tuple[Slot, ...] = ()  # the other slots that it holds
+
+    @property
+    def slots(self) -> tuple[Slot, ...]:
+        """All slots that it holds."""
+        return (self.slot, *self.peers)
 
     def note(self, event: Progress) -> None:
         """Where the attempt is, and what its training told."""
@@ -101,5 +107,6 @@ def slot_views(slots: Sequence[Slot], running: Iterable[Running]) -> tuple[SlotV
     views = {s.index: SlotView(slot=s.index) for s in slots}
     for r in running:
         model = str(r.recipe.get("model", ""))
-        views[r.slot.index] = SlotView(slot=r.slot.index, trial=r.number, model=model, stage=r.stage, step=r.step)
+        for slot in r.slots:
+            views[slot.index] = SlotView(slot=slot.index, trial=r.number, model=model, stage=r.stage, step=r.step)
     return tuple(views[i] for i in sorted(views))

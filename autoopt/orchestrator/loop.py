@@ -11,10 +11,11 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
-from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
+from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress, SlotFreed
 from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome, TrialRow
 from autoopt.orchestrator.attempts import PLANNED_STEPS, Ending, Running, outcome_of, payload_of, slot_views
 from autoopt.orchestrator.clock import BudgetClock, training_limit_s
+from autoopt.orchestrator.gangs import one_process, slots_for
 from autoopt.orchestrator.observer import Observer
 from autoopt.orchestrator.rungs import Rungs
 from autoopt.orchestrator.shared_training import MOST_WAITING, must_wait
@@ -199,14 +200,15 @@ class SearchLoop:
     # ---- dispatch -------------------------------------------------------------------------------------------------
 
     def _fill_slots(self) -> None:
-        taken = {r.slot.index for r in self._running.values()}
-        for slot in self._executor.slots:
-            if slot.index in taken:
-                continue
-            work = self._next()
-            if work is None:
+        taken = {slot.index for r in self._running.values() for slot in r.slots}
+        free = [slot for slot in self._executor.slots if slot.index not in taken]
+        while free and (work := self._next()) is not None:
+            chosen = slots_for(work[1], self._executor.slots, free)
+            if not chosen:
+                self._owed.appendleft(work)
                 return
-            self._dispatch(slot, *work)
+            self._dispatch(chosen, *work)
+            free = [slot for slot in free if slot not in chosen]
 
     def _next(self) -> _Work | None:
         """What a free slot does: a result that is owed, or a new trial whose training no other slot is at."""
@@ -259,7 +261,8 @@ class SearchLoop:
     def _teacher_key(self, recipe: Recipe) -> str:
         return teacher_key(recipe, self._ledger.trials(self._plan.study.name)) if TEACHER in recipe else ""
 
-    def _dispatch(self, slot: Slot, number: int, recipe: Recipe, attempts: int) -> None:
+    def _dispatch(self, slots: tuple[Slot, ...], number: int, recipe: Recipe, attempts: int) -> None:
+        (slot, *peers), alone = slots, one_process(recipe, slots)
         token = self._writer.start_attempt(number, slot.index)
         job = EvaluateJob(
             snapshot=self._plan.snapshot,
@@ -272,6 +275,7 @@ class SearchLoop:
             attempt=attempts,
             teacher_key=self._teacher_key(recipe),
             training_limit_s=training_limit_s(self._plan.search_until_s, self._clock.session_s),
+            gang=alone.to_json() if alone else None,
         )
         self._running[token] = Running(
             number=number,
@@ -281,6 +285,7 @@ class SearchLoop:
             started=time.monotonic(),
             started_ms=int(time.time() * 1000),
             steps=[],
+            peers=tuple(peers),
         )
         self._executor.submit(
             Job(
@@ -288,6 +293,7 @@ class SearchLoop:
                 entry=self._plan.entry,
                 payload=job.to_json(),
                 slot=slot,
+                peers=() if alone else tuple(peers),
                 progress_deadline_s=self._plan.progress_deadline_s,
             )
         )
@@ -302,6 +308,8 @@ class SearchLoop:
             return
         if isinstance(event, Progress):
             self._note_progress(event.token, running, event)
+        elif isinstance(event, SlotFreed):
+            running.peers = tuple(peer for peer in running.peers if peer != event.slot)
         elif isinstance(event, Finished):
             self._finish(event.token, running, self._judge(EvaluateResult.from_json(event.result)))
         else:

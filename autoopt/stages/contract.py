@@ -34,6 +34,7 @@ class EvaluateJob:
     attempt: int = 0
     teacher_key: str = ""  # deploy stage's key of the trial that teaches; '' when the recipe has no teacher
     training_limit_s: float | None = None  # how long a training may plan to take; None: as long as its recipe says
+    gang: Mapping[str, Any] | None = None  # this process's Rank, as the executor fills it in; None: it trains alone
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -16,10 +17,11 @@ from autoopt.stages.keys import DEPLOY, PREPARE, SHRINK, TRAIN, stage_keys
 from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
 from autoopt.strategies import catalogue_for, models
 from autoopt.strategies.learning.distill import Distill
+from autoopt.strategies.learning.ranks import joined
 from autoopt.strategies.model import Artifact, Model, Prepared, TrainingContext, TrainingData
 from autoopt.task.facts import Modality
 from autoopt.task.snapshot import PartName, Snapshot
-from autoopt.values import FailureReason, Slot
+from autoopt.values import FailureReason, Rank, Slot
 
 SHARE_BEFORE_PRUNING: Final = 0.65
 """Of the time there is: what a training plans for where pruning and its fine-tuning follow."""
@@ -45,6 +47,7 @@ class Flow:
         report: Reporter,
         teacher_key: str = "",
         training_limit_s: float | None = None,
+        rank: Rank | None = None,
     ) -> None:
         self.snapshot = snapshot
         self.facts = snapshot.facts
@@ -65,6 +68,7 @@ class Flow:
         self._slot = slot
         self._teacher_key = teacher_key
         self._train_until = None if training_limit_s is None else time.monotonic() + training_limit_s
+        self._rank = rank
         self.report = report
         self._entries: dict[str, StoreEntry] = {}
 
@@ -154,9 +158,17 @@ class Flow:
         )
         self._preparer.prepare(job, folder)
 
+    def follow(self) -> None:
+        """As a rank that does not lead: take part in the training when the leader comes to it, and keep nothing."""
+        # What it is prepared from is in the store by then. A leader that needs no training never comes to it.
+        with joined(self._rank, self._slot) as ranks:
+            context = replace(self._context(), ranks=ranks, checkpoints=None, report=lambda step, values: None)
+            self._model().follow(self._taught(), context)
+
     def _train(self, folder: Path) -> None:
         share = 1.0 if self.keys.shrink == self.keys.train else SHARE_BEFORE_PRUNING
-        training.train(self._model(), self._taught(), self._context(share), folder)
+        with joined(self._rank, self._slot) as ranks:
+            training.train(self._model(), self._taught(), replace(self._context(share), ranks=ranks), folder)
         self.store.forget_working_folder(self.keys.train)
 
     def _shrink(self, folder: Path) -> None:

@@ -12,12 +12,13 @@ from autoopt.stages.flow import Flow
 from autoopt.stages.remeasure import remeasure_artifacts
 from autoopt.stages.verify import verify_pair
 from autoopt.task.snapshot import Snapshot
-from autoopt.values import Slot
+from autoopt.values import Rank, Slot
 
 
 def evaluate(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
-    """Run an EvaluateJob; returns EvaluateResult as JSON. Raises StageFailure."""
+    """Run an EvaluateJob; returns EvaluateResult as JSON, and nothing where another leads. Raises StageFailure."""
     job = EvaluateJob(**payload)
+    rank = None if job.gang is None else Rank.from_json(job.gang)
     flow = Flow(
         snapshot=Snapshot.open(Path(job.snapshot)),
         store=Store(Path(job.store)),
@@ -27,7 +28,11 @@ def evaluate(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[s
         report=report,
         teacher_key=job.teacher_key,
         training_limit_s=job.training_limit_s,
+        rank=rank,
     )
+    if rank is not None and not rank.leads:
+        flow.follow()
+        return {}
     return evaluate_recipe(flow, job).to_json()
 
 

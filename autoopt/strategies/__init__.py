@@ -28,6 +28,7 @@ from autoopt.strategies.learning.loader import Loader
 from autoopt.strategies.learning.loss import Loss
 from autoopt.strategies.learning.memory_format import MemoryFormat
 from autoopt.strategies.learning.optimizer import Optimizer
+from autoopt.strategies.learning.parallel import Parallel
 from autoopt.strategies.learning.pinned_memory import PinnedMemory
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.schedule import Schedule
@@ -108,6 +109,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Loader",
     "PinnedMemory",
     "Compile",
+    "Parallel",
     "Prune",
     "Mirror",
     "Quantize",

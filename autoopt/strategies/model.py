@@ -6,7 +6,7 @@ later. Predictions of the trained object itself are taken at training time, as t
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -18,6 +18,7 @@ from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import Stage, Strategy
+from autoopt.strategies.learning.ranks import Ranks
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import FailureReason, Slot
 
@@ -104,6 +105,7 @@ class TrainingContext:
     limit_s: float | None = None  # how long the training may take; networks then plan for fewer epochs
     store: Store | None = None  # keeps what serves several trainings: storage forms, verdicts of probes
     prepared_key: str = ""  # of what is learned from, in that store
+    ranks: Ranks = field(default_factory=Ranks)  # the processes that this training is shared with
 
 
 class Artifact(ABC):
@@ -161,6 +163,10 @@ class Model(Strategy):
     @abstractmethod
     def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
         """Fit on train, with valid for early stopping. Raises StageFailure when it cannot be done."""
+
+    def follow(self, data: TrainingData[Any], context: TrainingContext) -> None:
+        """Take part in a training that another of `context.ranks` leads, and keep nothing. Raises StageFailure."""
+        raise StageFailure(FailureReason.ERROR, f"a model of kind {self.name} learns in one process: set parallel=none")
 
     def shrink(self, artifact: Artifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
         """Prune a trained artifact as the recipe says, and fine-tune it. Raises StageFailure when it cannot be done."""

@@ -23,6 +23,7 @@ from autoopt.values.measures import (
     Measures,
 )
 from autoopt.values.quantities import format_bytes, format_seconds, parse_bytes, parse_duration_s
+from autoopt.values.ranks import Rank
 from autoopt.values.slots import DeviceKind, Slot
 from autoopt.values.status import AttemptState, FailureReason, StudyState, TrialState
 
@@ -45,6 +46,7 @@ __all__ = [
     "Measurement",
     "Measures",
     "Objective",
+    "Rank",
     "Slot",
     "StudyState",
     "TrialState",

@@ -16,6 +16,7 @@ class Slot:
     device_index: int = 0
     threads: int = 1
     features: frozenset[str] = frozenset()
+    peers: int = 1  # slots of its device's kind that the study has, itself included
 
     def to_json(self) -> dict[str, Any]:
         return {**asdict(self), "features": sorted(self.features)}

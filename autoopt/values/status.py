@@ -50,6 +50,7 @@ class FailureReason(StrEnum):
     CRASHED = "crashed"  # the process died: signal or exit code without a result
     HUNG = "hung"  # no progress within the deadline
     NO_TIME = "no_time"  # what is left of the search is not enough for it: with more time it may be
+    PEER_LOST = "peer_lost"  # another process of the same training is gone, and is what failed
     PARITY = "parity"  # the exported graph does not compute what the trained model computes
 
     @property

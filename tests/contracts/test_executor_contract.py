@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 import support_executors as support
-from support_executors import collect, job, run
+from support_executors import collect, gang_job, job, run
 
 from autoopt.executors import (
     Executor,
@@ -19,6 +19,7 @@ from autoopt.executors import (
     Job,
     ProcessExecutor,
     Progress,
+    SlotFreed,
 )
 from autoopt.values import FailureReason, Slot
 
@@ -172,6 +173,66 @@ def test_threads_are_capped_to_the_slot(executor: Executor) -> None:
     assert isinstance(ending, Finished), ending
     assert ending.result["torch"] == 1
     assert set(ending.result["pools"]) == {1}
+
+
+@pytest.fixture(params=["forkserver", "fresh"])
+def processes(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Executor]:
+    with make_executor(request.param, tmp_path) as made:
+        yield made
+
+
+def test_a_gang_runs_on_all_its_slots_and_tells_of_the_first(processes: Executor) -> None:
+    processes.submit(gang_job("a", "tell_rank", SLOTS, value=7))
+    progress, *freed, ending = collect(processes, 1)
+    while not isinstance(ending, Finished):
+        freed.append(ending)
+        (ending,) = collect(processes)
+    assert progress == Progress(token="a", stage="here", step=0)
+    folder = ending.result.pop("folder")
+    assert ending == Finished(token="a", result={"number": 0, "size": 2, "devices": [], "slot": 0, "value": 7})
+    assert freed in ([], [SlotFreed(token="a", slot=SLOTS[1])])  # the other may have returned before it
+    assert not Path(folder).exists()
+    assert run(processes, "count", steps=1) == Finished(token="only", result={})
+
+
+def test_the_slots_of_a_gang_are_taken_until_its_ending_was_told(processes: Executor, tmp_path: Path) -> None:
+    given = {"victim": 0, "fate": "sleep_for_ever", "pids": str(tmp_path)}
+    processes.submit(gang_job("a", "come_to_harm", SLOTS[::-1], **given))
+    for slot in SLOTS:
+        with pytest.raises(ValueError, match="taken"):
+            processes.submit(job("b", "count", slot, steps=1))
+    processes.cancel("a")
+    ending = collect(processes)[-1]
+    assert isinstance(ending, Failed)
+    assert (ending.token, ending.cancelled) == ("a", True)
+    processes.submit(job("b", "count", SLOTS[1], steps=1))
+    assert collect(processes)[-1] == Finished(token="b", result={})
+    assert processes.poll(0.05) == []
+
+
+def test_all_slots_of_a_gang_or_none(processes: Executor) -> None:
+    processes.submit(job("b", "sleep_for_ever", SLOTS[1]))
+    with pytest.raises(ValueError, match=r"slot 1 .* taken"):
+        processes.submit(gang_job("a", "tell_rank", SLOTS, value=7))
+    with pytest.raises(ValueError, match=r"slot 0 .* taken"):
+        processes.submit(gang_job("a", "tell_rank", (SLOTS[0], SLOTS[0]), value=7))
+    assert run(processes, "count", steps=1) == Finished(token="only", result={})
+
+
+def test_a_rank_that_returns_before_the_first_gives_its_slot_back(processes: Executor, tmp_path: Path) -> None:
+    file = tmp_path / "go"
+    processes.submit(gang_job("a", "return_before_leader", SLOTS, file=str(file)))
+    freed = [event for event in collect(processes) if not isinstance(event, Progress)]
+    assert freed == [SlotFreed(token="a", slot=SLOTS[1])]
+    processes.submit(job("b", "count", SLOTS[1], steps=1))
+    assert collect(processes)[-1] == Finished(token="b", result={})
+    file.touch()
+    assert collect(processes)[-1] == Finished(token="a", result={})
+
+
+def test_a_process_alone_refuses_a_gang() -> None:
+    with InlineExecutor(SLOTS) as executor, pytest.raises(ValueError, match="a gang of 2 needs a process for each"):
+        executor.submit(gang_job("a", "tell_rank", SLOTS, value=7))
 
 
 def test_the_entry_points_of_this_suite_are_those_of_this_folder() -> None:

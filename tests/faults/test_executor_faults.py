@@ -7,12 +7,12 @@ import subprocess
 import sys
 import textwrap
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psutil
 import pytest
-from support_executors import GIVE_UP_S, collect, job, run, wait_for_progress
+from support_executors import GIVE_UP_S, collect, job, run, runs, wait_for_progress, wait_until
 
 from autoopt.devices import Cgroups
 from autoopt.executors import Failed, Finished, ForkServer, FreshProcess, Launcher, ProcessExecutor
@@ -32,20 +32,6 @@ def launcher(request: pytest.FixtureRequest) -> Launcher:
 def executor(launcher: Launcher, tmp_path: Path) -> Iterator[ProcessExecutor]:
     with ProcessExecutor(SLOTS, launcher=launcher, log_folder=tmp_path, preload=("support_executors",)) as made:
         yield made
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + GIVE_UP_S
-    while not condition():
-        assert time.monotonic() < give_up_s, "waited in vain"
-        time.sleep(0.01)
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 @pytest.mark.parametrize("code", [0, 3])

@@ -1,6 +1,6 @@
 """Training images, changed anew in every epoch in ways that leave their meaning."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, ClassVar, Final, final
 
 from autoopt.strategies.base import NETWORKS, Stage, Strategy, Topic, choice, real
@@ -76,7 +76,6 @@ class Augment(Strategy):
         if self.leaves_images:
             return batch
         from autoopt.strategies.learning import augment_ops as ops
-        from autoopt.strategies.learning.source import Batch
 
         pixels, *others = batch.inputs
         target = batch.target
@@ -84,7 +83,7 @@ class Augment(Strategy):
         if self.mix != "none" and len(pixels) > 1:
             blended = ops.mixup if self.mix == "mixup" else ops.cutmix
             pixels, target = blended(pixels, ops.soft(target, classes), self.mix_alpha, generator)
-        return Batch(inputs=(pixels, *others), target=target)
+        return replace(batch, inputs=(pixels, *others), target=target)
 
     def changed(self, pixels: "torch.Tensor", generator: "torch.Generator") -> "torch.Tensor":
         """The images (rows, h, w, 3) as `policy` has them, each by itself: pairs are not mixed."""

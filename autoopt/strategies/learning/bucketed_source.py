@@ -1,12 +1,14 @@
 """A source whose batches are of similar length."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import final
 
 import torch
 from torch import Tensor
 
 from autoopt.strategies.learning.bucketing import regrouped
+from autoopt.strategies.learning.ranks import Ranks
 from autoopt.strategies.learning.source import Batch, Source
 
 
@@ -40,7 +42,11 @@ class BucketedSource(Source):
         # The other source may read some groups ahead; it gives their batches in order.
         for batch in self._plain.batches(rows()):
             codes, *others = batch.inputs
-            yield Batch(inputs=(codes[:, : longest.pop(0)], *others), target=batch.target)
+            yield replace(batch, inputs=(codes[:, : longest.pop(0)], *others))
+
+    def shared(self, ranks: Ranks) -> Source:
+        # Grouped by length first, and then shared: the shares of a step are of one length on all ranks.
+        return BucketedSource(self._plain.shared(ranks), self._lengths)
 
     def close(self) -> None:
         self._plain.close()

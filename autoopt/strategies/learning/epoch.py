@@ -16,6 +16,7 @@ from autoopt.strategies.learning.gradients import parts
 from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.loss import LossFunction
 from autoopt.strategies.learning.optimizer import set_rate
+from autoopt.strategies.learning.ranks import Ranks
 from autoopt.strategies.learning.source import Batch, Source
 from autoopt.strategies.learning.training import Training
 from autoopt.strategies.model import StepReport
@@ -54,24 +55,28 @@ class Epochs:
     report: StepReport
     loss: LossFunction
     forward: Callable[..., Any]  # what is called in the network's place: it shares its weights
+    ranks: Ranks = field(default_factory=Ranks)  # whose shares `source` gives
     due: Due = field(default_factory=lambda: Due(SIGN_OF_LIFE_S))
 
     def epoch(self) -> None:
         """Once over all rows, judged and reported. Raises StageFailure (not_finite)."""
         training, began, seen = self.training, time.perf_counter(), 0
         total = torch.zeros((), device=training.device)
+        self.ranks.begin_epoch(training)
         training.network.train()
         with training.plan.precision.products():
             for batch in self.batches(torch.randperm(len(self.source), generator=training.shuffle)):
                 rate = training.rate
-                total += self.step(batch) * len(batch)
-                seen += len(batch)
+                loss, rows = self.step(batch), batch.counted
+                total += loss * rows
+                seen += rows
                 if self.due():
                     self.report(training.epoch + 1, {})
         training.epoch += 1
+        summed, all_seen = self.ranks.total(float(total), seen)
         values = {
-            "train_loss": checked(float(total) / seen, training.epoch),
-            "samples_per_s": seen / max(time.perf_counter() - began, 1e-9),
+            "train_loss": checked(summed / all_seen, training.epoch),
+            "samples_per_s": all_seen / max(time.perf_counter() - began, 1e-9),
             "learning_rate": rate,
             "valid": self.judged(),
             "planned_steps": float(training.epochs),
@@ -94,6 +99,7 @@ class Epochs:
         while (loss := self._gradients(batch)) is None:
             self.training.parts *= 2
         training, rate = self.training, self.training.rate
+        self.ranks.add_up(training.network, batch.part)
         for optimizer in training.optimizers:
             set_rate(optimizer, rate)
             if training.plan.gradients.clip_norm > 0:
@@ -132,7 +138,7 @@ class Epochs:
         """Judge the network as it is now; the best is kept, and the schedule is told."""
         training = self.training
         with training.judged():
-            valid = self.judge(training.network)
+            valid = self.ranks.agree(lambda: self.judge(training.network))
             improved = training.best.offer(training.epoch, valid, training.network)
         training.pace.epoch_ended(improved)
         return valid

@@ -30,37 +30,43 @@ def epochs_that_fit(epochs: Epochs, until: float) -> int:
     training, limit_s = epochs.training, until - time.monotonic()
     before = training.capture()
     train_s = len(epochs.source) * _seconds_per_row(epochs, until)
-    if train_s > max(HOPELESS * limit_s, SHORT_S):
+    if epochs.ranks.agree(lambda: train_s > max(HOPELESS * limit_s, SHORT_S)):
         message = f"one epoch takes about {train_s:,.0f} s, and there are {limit_s:,.0f} s for the training"
         raise StageFailure(FailureReason.NO_TIME, message)
     epoch_s = train_s + _seconds_to_judge(epochs)
     training.restore(before)
-    return min(max(int((until - time.monotonic()) / max(epoch_s, 1e-9)), 1), training.plan.epochs)
+    fitting = int((until - time.monotonic()) / max(epoch_s, 1e-9))
+    return epochs.ranks.agree(lambda: min(max(fitting, 1), training.plan.epochs))
 
 
 def _seconds_per_row(epochs: Epochs, until: float) -> float:
     """Of training steps, after the first ones; of those where they take all the time."""
-    training, rows, seen = epochs.training, len(epochs.source), 0
+    training, ranks, rows, seen = epochs.training, epochs.ranks, len(epochs.source), 0
+
+    def is_past(moment: float) -> bool:
+        return ranks.agree(lambda: time.monotonic() >= moment)
+
     training.network.train()
     batches = chain.from_iterable(epochs.batches(torch.randperm(n, generator=training.shuffle)) for n in repeat(rows))
     began, enough = time.monotonic(), until
     with training.plan.precision.products():
         for taken, batch in enumerate(islice(batches, FIRST_STEPS + TIMED_STEPS), start=1):
             epochs.step(batch)
-            seen += len(batch)
-            if time.monotonic() >= enough:
+            seen += batch.counted
+            if is_past(enough):
                 break
             if taken == FIRST_STEPS:
                 _wait(training.device)
                 began, seen = time.monotonic(), 0
                 enough = began + TIMED_SHARE * (until - began)
         _wait(training.device)
-    return (time.monotonic() - began) / seen
+    (all_seen,) = ranks.total(seen)
+    return (time.monotonic() - began) / all_seen
 
 
 def _seconds_to_judge(epochs: Epochs) -> float:
     began = time.monotonic()
-    epochs.judge(epochs.training.network)
+    epochs.ranks.agree(lambda: epochs.judge(epochs.training.network))
     return time.monotonic() - began
 
 

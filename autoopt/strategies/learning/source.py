@@ -3,10 +3,13 @@
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
-from typing import final
+from typing import TYPE_CHECKING, final
 
 import torch
 from torch import Tensor
+
+if TYPE_CHECKING:
+    from autoopt.strategies.learning.ranks import Ranks
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,9 +18,15 @@ class Batch:
 
     inputs: tuple[Tensor, ...]
     target: Tensor  # int64 (rows,) classes, float32 (rows, classes) mixed classes, or float32 (rows, 1) values
+    part: float = 1.0  # of the step's gradient, where other ranks have the rest; 0.0: these rows count for nothing
 
     def __len__(self) -> int:
         return len(self.target)
+
+    @property
+    def counted(self) -> int:
+        """Rows that are learned from."""
+        return len(self) if self.part > 0 else 0
 
 
 class Source(ABC):
@@ -39,6 +48,14 @@ class Source(ABC):
     @abstractmethod
     def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
         """One batch for each group of row numbers, int64 (size,), in the order of the groups."""
+
+    def shared(self, ranks: "Ranks") -> "Source":
+        """The same rows for one of several ranks, which reads its share of each group alone."""
+        if ranks.size == 1:
+            return self
+        from autoopt.strategies.learning.shared_source import SharedSource  # which is a source itself
+
+        return SharedSource(self, ranks)
 
     def close(self) -> None:  # noqa: B027 - most have nothing to give back
         """Give back what it holds beside memory, such as loader workers. Sources that wrap another close it."""

@@ -8,6 +8,7 @@ import contextlib
 import time
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Final, final
 
@@ -21,6 +22,7 @@ from autoopt.strategies.learning.fitting import epochs_that_fit
 from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.loss import LossFunction
 from autoopt.strategies.learning.plan import Plan
+from autoopt.strategies.learning.ranks import Ranks
 from autoopt.strategies.learning.source import Source
 from autoopt.strategies.learning.training import Training
 from autoopt.strategies.model import StepReport
@@ -74,30 +76,35 @@ def fit(
     checkpoints: Path | None = None,
     limit_s: float | None = None,
     loss: LossFunction | None = None,
+    ranks: Ranks | None = None,
 ) -> Learned:
     """Train until the epochs are over or patience is; leaves `network` with its best weights.
 
     `checkpoints` is a folder of this training's own: it goes on from what is found there. With `limit_s` as many epochs
-    are planned as fit into that many seconds, at least one. `loss` stands in for the plan's. Raises StageFailure:
-    not_finite when the loss stops being a number.
+    are planned as fit into that many seconds, at least one. `loss` stands in for the plan's. With `ranks` other
+    processes are in this same call, from the same plan and seed, and what the first of them finds holds for all.
+    Raises StageFailure: not_finite when the loss stops being a number.
     """
-    began = time.monotonic()
+    began, ranks = time.monotonic(), ranks or Ranks()
     classifies = source.classifies or plan.classes > 0  # shares of classes are classes too
     plan.memory_format.lay_out(network)
     training = Training(network, source, plan, judge.greater_is_better)
     kept = Checkpoints(checkpoints, training, len(source))
     epochs = Epochs(
         training=training,
-        source=source,
+        source=source.shared(ranks),
         judge=judge,
         report=report,
         loss=loss or plan.loss.function(classifies=classifies),
-        forward=plan.compile.forward(network),
+        forward=ranks.forward(network, plan),
+        ranks=ranks,
     )
     slower = False
     told: list[str] = []
     with plan.gradients.lent(network):
-        if kept.resume():
+        resumed = ranks.agree(kept.resume)
+        ranks.begin(training)
+        if resumed:
             told.append(f"went on from a checkpoint of epoch {training.epoch}")
         elif limit_s is not None:
             training.lay_out(epochs_that_fit(epochs, began + limit_s))
@@ -107,7 +114,7 @@ def fit(
             spent_s = time.monotonic() - began
             kept.offer(spent_s)
             with_another_s = training.seconds + spent_s + (spent_s - before_s)
-            slower = limit_s is not None and with_another_s > OVERRUN * limit_s
+            slower = ranks.agree(partial(_overruns, with_another_s, limit_s))
     training.best.restore(network)
     return Learned(
         epoch=training.best.epoch,
@@ -115,6 +122,10 @@ def fit(
         epochs=training.epoch,
         notes=(*notes(training, limit_s), *told),
     )
+
+
+def _overruns(seconds: float, limit_s: float | None) -> bool:
+    return limit_s is not None and seconds > OVERRUN * limit_s
 
 
 def notes(training: Training, limit_s: float | None) -> tuple[str, ...]:

@@ -1,7 +1,8 @@
 """What the networks that torch exports have in common: built, trained by the one loop, traced, kept."""
 
+import contextlib
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict, dataclass
 from typing import TYPE_CHECKING, Any, ClassVar
 
@@ -18,6 +19,7 @@ if TYPE_CHECKING:  # the catalogue is read by processes that never train: they d
     from autoopt.strategies.learning.judge import Judge
     from autoopt.strategies.learning.loss import LossFunction
     from autoopt.strategies.learning.source import Source
+    from autoopt.strategies.learning.training_loop import Learned
 
 TRACED_ROWS = 2
 
@@ -88,11 +90,35 @@ class Network(Model):
         )
 
     def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
-        from autoopt.strategies.learning.loader_source import loading
-        from autoopt.strategies.learning.training_loop import Plan, fit, settled
         from autoopt.strategies.networks.speed import settled_speed
+        from autoopt.strategies.networks.together import settled_ranks
 
         context, speed_notes = settled_speed(self, data, context)
+        context, notes = settled_ranks(self, data, context)
+        with self._learning(data, context) as (network, judge, learned):
+            scores = judge.scores(network)
+            artifact = self.artifact(network.cpu(), data)
+        told = (*learned.notes, *speed_notes, *notes, *context.ranks.notes)
+        return Trained(artifact=artifact, valid_scores=scores, notes=told)
+
+    def follow(self, data: TrainingData[Any], context: TrainingContext) -> None:
+        from autoopt.strategies.networks.speed import settled_speed
+        from autoopt.strategies.networks.together import settled_ranks
+
+        context, _ = settled_speed(self, data, context)
+        context, _ = settled_ranks(self, data, context)
+        if context.ranks.size > 1:
+            with self._learning(data, context):
+                """The leader keeps what was learned."""
+
+    @contextlib.contextmanager
+    def _learning(
+        self, data: TrainingData[Any], context: TrainingContext
+    ) -> "Iterator[tuple[nn.Module, Judge, Learned]]":
+        """Train; within the block the slot is settled and the network has its best weights."""
+        from autoopt.strategies.learning.loader_source import loading
+        from autoopt.strategies.learning.training_loop import Plan, fit, settled
+
         plan = Plan.from_recipe(
             context.recipe,
             epochs=self.epochs,
@@ -113,10 +139,9 @@ class Network(Model):
                     checkpoints=context.checkpoints,
                     limit_s=context.limit_s,
                     loss=self.loss(data),
+                    ranks=context.ranks,
                 )
-            scores = judge.scores(network)
-            artifact = self.artifact(network.cpu(), data)
-        return Trained(artifact=artifact, valid_scores=scores, notes=(*learned.notes, *speed_notes))
+            yield network, judge, learned
 
     def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
         import torch

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, ClassVar, Self, final
 
 from autoopt.errors import StageFailure
+from autoopt.files import derived_seed
 from autoopt.space.catalogue import Declaration
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
@@ -101,6 +102,16 @@ class OwnModule(Network):
         seed_everything(context.seed)
         with own_code(data.facts):
             return super().train(data, context)
+
+    def follow(self, data: TrainingData[Any], context: TrainingContext) -> None:
+        from autoopt.strategies.networks.own_task import own_code
+        from autoopt.task.module.items import seed_everything
+
+        # Another seed: what the user's items draw at random must not be the same for the rows of each rank. The weights
+        # that are drawn from it are replaced by the leader's.
+        seed_everything(derived_seed(context.seed, context.ranks.number))
+        with own_code(data.facts):
+            super().follow(data, context)
 
     def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
         from autoopt.strategies.networks.untraced import UntracedArtifact

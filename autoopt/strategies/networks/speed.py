@@ -1,12 +1,13 @@
 """A network's choices of speed: those that its recipe leaves open are settled by a probe before it is trained."""
 
 import contextlib
+import copy
 import math
 import random
 import time
 from collections.abc import Generator, Iterator, Mapping
 from dataclasses import replace
-from typing import TYPE_CHECKING, Any, Final, final
+from typing import TYPE_CHECKING, Any, Final, Self, final
 
 import numpy as np
 import psutil
@@ -24,6 +25,7 @@ from autoopt.strategies.learning.loader_source import failures_told
 from autoopt.strategies.learning.pinned_memory import PinnedMemory
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.probe import Verdict, probe, settle
+from autoopt.strategies.learning.ranks import Ranks
 from autoopt.strategies.learning.source import Batch
 from autoopt.strategies.learning.storage import Storage
 from autoopt.strategies.learning.training import Training
@@ -50,29 +52,40 @@ def settled_speed(
     """The context with a recipe that leaves no choice of speed open, and notes that say how they were settled.
 
     Without a store to keep the verdict in, they keep their defaults. The random states are as before, and the time
-    that it took is taken off `limit_s`.
+    that it took is taken off `limit_s`. Of several ranks one finds out, for all.
     """
     began = time.monotonic()
+    choices, notes = context.ranks.agree(lambda: _settled_here(network, data, context))
+    context = replace(context, recipe=context.recipe.replace(choices))
+    if notes and context.limit_s is not None:
+        context = replace(context, limit_s=max(context.limit_s - (time.monotonic() - began), 1.0))
+    return context, tuple(notes)
+
+
+def _settled_here(
+    network: "Network", data: TrainingData[Any], context: TrainingContext
+) -> tuple[Mapping[str, Value], tuple[str, ...]]:
+    """The choices that the recipe leaves open, and notes."""
+    context = replace(context, ranks=Ranks())  # the others wait for what is found
     held_bytes = sum(values.nbytes for values in network.inputs(data.train))
     tried = open_choices(data, context, held_bytes)
     certain = {name: values[0] for name, values in tried.items() if len(values) == 1}
     context = replace(context, recipe=context.recipe.replace(certain))
     candidates = {name: values for name, values in tried.items() if len(values) > 1}
     if context.store is None or not candidates:
-        return context, ()
+        return certain, ()
     rows = max(data.train.rows, data.facts.rows.get("train", 0))  # of a user's items only some may be held
     total_steps = network.epochs * BatchSize.from_recipe(context.recipe).steps(rows)
-    with _undisturbed(context) as device:
+    with undisturbed(context) as device:
         sample = sampled(data, network, context.recipe)
         verdict = settle(
-            _kind(network, sample, context, held_bytes),
+            kind_of(network, sample, context, held_bytes),
             candidates,
             total_steps,
             context.store,
             lambda: _measured(network, sample, context, device, candidates, total_steps),
         )
-    limit_s = context.limit_s and max(context.limit_s - (time.monotonic() - began), 1.0)
-    return replace(context, recipe=context.recipe.replace(verdict.choices), limit_s=limit_s), (verdict.note,)
+    return {**certain, **verdict.choices}, (verdict.note,)
 
 
 def open_choices(data: TrainingData[Any], context: TrainingContext, held_bytes: int) -> Mapping[str, tuple[Value, ...]]:
@@ -148,6 +161,25 @@ class TrainingRig:
             count += 1
         return (time.perf_counter() - began) / count
 
+    def among(self, ranks: Ranks) -> Self:
+        """This training with every step shared by `ranks`: the same network and rows."""
+        other = copy.copy(self)
+        other._source = self._source.shared(ranks)
+        other._epochs = replace(self._epochs, source=other._source, ranks=ranks)
+        other._batches = other._endless()
+        return other
+
+    def take(self, count: int) -> float:
+        """Take so many steps from newly read batches; seconds of one."""
+        self._batches.close()
+        self._batches = self._endless()
+        for _ in range(self._read_ahead):
+            self._step()
+        began = time.perf_counter()
+        for _ in range(count):
+            self._step()
+        return (time.perf_counter() - began) / count
+
     def close(self) -> None:
         self._batches.close()
         self._source.close()
@@ -191,7 +223,7 @@ def _measured(
             return Verdict(choices=choices, gains=gains, expected_s=0.0, seconds=0.0, measured=0, complete=False)
 
 
-def _kind(
+def kind_of(
     network: "Network", sample: TrainingData[Any], context: TrainingContext, held_bytes: int
 ) -> Mapping[str, Any]:
     """What a verdict holds for: machine and slot, architecture, and how the data are read."""
@@ -221,7 +253,7 @@ def _speed_only() -> set[str]:
 
 
 @contextlib.contextmanager
-def _undisturbed(context: TrainingContext) -> Iterator[torch.device]:
+def undisturbed(context: TrainingContext) -> Iterator[torch.device]:
     """The slot's device and threads; every generator of random numbers is afterwards as it was."""
     python, numpy = random.getstate(), np.random.get_state()  # of modules that a user wrote
     with settled(context.slot, context.seed) as device:
