@@ -19,7 +19,7 @@ from autoopt.app.understanding import Understanding
 from autoopt.cli.shared import command_name
 from autoopt.files import Home
 from autoopt.report.wording import data_words
-from autoopt.space import Space
+from autoopt.space import Choice, Condition, Dimension, Space
 from autoopt.task import PreparedTask
 from autoopt.task.facts import Modality, Role, TaskFacts
 from autoopt.values import MEASURE_UNITS, Budget, Limit, Slot, StudyState, format_bytes, format_seconds
@@ -211,10 +211,16 @@ def print_space(console: Console, space: Space) -> None:
     for heading in ("choice", "values", "when"):
         table.add_column(heading, overflow="fold", header_style="dim")
     for dimension in space.dimensions:
-        when = " and ".join(f"{n} in ({', '.join(map(str, v))})" for n, v in dimension.when)
+        when = " and ".join(f"{n} in ({', '.join(map(str, v))})" for n, v in _conditions(dimension, space))
         table.add_row(dimension.name, str(dimension.domain).removeprefix("one of "), when)
     console.print(table)
     console.print(Text(f"starts with {len(space.portfolio)} known-good recipes, then searches", style="dim"))
+
+
+def _conditions(dimension: Dimension, space: Space) -> Condition:
+    """Without those that always hold in this space: every model of it, say."""
+    always = {d.name: set(d.domain.values) for d in space.dimensions if isinstance(d.domain, Choice) and not d.when}
+    return tuple((name, some) for name, some in dimension.when if name not in always or not always[name] <= set(some))
 
 
 def print_resuming(console: Console, study: Study, more: Budget) -> Budget:

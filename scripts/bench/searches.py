@@ -16,6 +16,7 @@ Every accuracy is counted here, from the labels that `bundle.predict` gives for 
 
 import argparse
 import json
+import os
 import subprocess
 import sys
 import tempfile
@@ -34,6 +35,7 @@ from sklearn.pipeline import Pipeline, make_pipeline
 
 import autoopt
 from autoopt.devices import machine, slots
+from autoopt.executors.threads import thread_environment
 from autoopt.files import Store
 from autoopt.space import Recipe
 from autoopt.stages.deploy import score_rows
@@ -81,7 +83,11 @@ def main() -> int:
     parser.add_argument("--images", metavar="ARCHIVE", help="images, a folder a class")
     parser.add_argument("--time", default=None, help="of each search; 5m for texts and 10m for images")
     parser.add_argument("--json", type=Path, default=None)
+    parser.add_argument("--alone", default="", help=argparse.SUPPRESS)  # the recipe, in a process of its own
     options = parser.parse_args()
+    if options.alone:
+        print(json.dumps(asdict(recipe_alone(**json.loads(options.alone)))))
+        return 0
     if not (options.text or options.images):
         parser.error("give --text, --images or both")
     found = surroundings()
@@ -145,7 +151,7 @@ def linear(c: float) -> Pipeline:
 def images(options: argparse.Namespace, folder: Path) -> tuple[list[Result], list[Bar]]:
     words = ["--limit", f"latency_ms<={LATENCY_BAR_MS:g}", "--time", options.time or "10m"]
     ours, snapshot = searched(options.images, words, folder)
-    by_hand = recipe_by_hand(snapshot, folder, ours[0].seconds)
+    by_hand = in_process(folder, snapshot, ours[0].seconds)
     chosen, roles = ours[0], {result.name: result for result in ours[1:]}
     held = chosen.latency_ms is not None and chosen.latency_ms <= LATENCY_BAR_MS
     bars = [
@@ -167,9 +173,19 @@ def twin_bar(roles: Mapping[str, Result]) -> Bar:
     return Bar(text=f"the twin loses {lost:+.4f}, at most {TWIN_BAR}", kept=lost <= TWIN_BAR)
 
 
-def recipe_by_hand(snapshot: Snapshot, folder: Path, seconds: float) -> Result:
-    """The space's residual recipe alone, for as long; stages, schedule and export are those of a trial."""
-    context = autoopt.load_study(STUDY, home=folder / "home").context
+def in_process(folder: Path, snapshot: Snapshot, seconds: float) -> Result:
+    """The recipe alone, with the threads of a trial: how they wait is settled when a process starts."""
+    job = json.dumps({"folder": str(folder), "snapshot": str(snapshot.folder), "seconds": seconds})
+    environment = {**os.environ, **thread_environment(machine().cores)}
+    ran = subprocess.run(
+        [sys.executable, __file__, "--alone", job], env=environment, stdout=subprocess.PIPE, text=True, check=True
+    )
+    return Result(**json.loads(ran.stdout.splitlines()[-1]))
+
+
+def recipe_alone(folder: str, snapshot: str, seconds: float) -> Result:
+    """The space's residual recipe, for as long; stages, schedule and export are those of a trial."""
+    context = autoopt.load_study(STUDY, home=Path(folder) / "home").context
     residual = [r for r in context.space.portfolio if r["model"] == "residual_net"]
     # The space's first is there to be done in seconds: of those that are not, the one to beat.
     recipe = residual[min(1, len(residual) - 1)].replace(
@@ -184,8 +200,8 @@ def recipe_by_hand(snapshot: Snapshot, folder: Path, seconds: float) -> Result:
             print(f"{time.monotonic() - began:6.1f}s  epoch {step}: valid {values['valid']:.4f}", file=sys.stderr)
 
     flow = Flow(
-        snapshot=snapshot,
-        store=Store(folder / "store"),
+        snapshot=Snapshot.open(snapshot),
+        store=Store(Path(folder) / "store"),
         recipe=Recipe(recipe),
         seed=0,
         slot=slots(machine(), 1)[0],
@@ -193,7 +209,7 @@ def recipe_by_hand(snapshot: Snapshot, folder: Path, seconds: float) -> Result:
         training_limit_s=max(seconds - EXPORT_S, 1.0),
     )
     entry = flow.deployed()
-    content, test = (entry.path / file_of(entry)).read_bytes(), snapshot.part("test")
+    content, test = (entry.path / file_of(entry)).read_bytes(), flow.snapshot.part("test")
     measures = measure_graph(flow.facts, test, content, quiet=True, reference_quiet_ms=None)
     scores = score_rows(loaded(content, flow.facts), flow.facts, test)
     return Result(

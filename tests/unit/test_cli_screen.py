@@ -12,7 +12,7 @@ from support_modalities import facts_of, image_task, tensor_task, text_task
 
 from autoopt.cli.live import watcher
 from autoopt.cli.results import predict_command
-from autoopt.cli.screen import content_rows, facts_rows
+from autoopt.cli.screen import content_rows, facts_rows, print_space
 from autoopt.space import Choice, load_space, space_names
 from autoopt.strategies import catalogue
 from autoopt.task import PreparedTask
@@ -82,6 +82,16 @@ def test_what_follows_a_models_name_stands_in_one_column(name: str) -> None:
     told = [line.index(f" {word} ") for line in lines for word in ("starts", "accuracy", "failed:") if word in line]
     assert len(told) == len(lines) == 3 * len(domain.values)
     assert len(set(told)) == 1
+
+
+def test_a_condition_that_always_holds_is_not_told() -> None:
+    text = io.StringIO()
+    for name in ("module", "images"):
+        print_space(Console(file=text, width=200), load_space(name, catalogue()))
+    told = text.getvalue()
+    assert "model in (module)" not in told
+    assert "optimizer in (sgd)" in told
+    assert "model in (residual_net)" in told
 
 
 def test_what_there_was_no_time_for_is_told_with_the_reason() -> None:

@@ -45,7 +45,7 @@ def text_bytes(path: Path) -> tuple[bytes, list[Problem]]:
     try:
         raw.decode()
     except UnicodeDecodeError as error:
-        return raw.decode("latin-1").encode(), [_not_utf8(raw, error)]
+        return raw.decode("latin-1").encode(), [_not_utf8(path.name, raw, error)]
     return raw, []
 
 
@@ -102,10 +102,10 @@ def _refuse_other_formats(path: Path, raw: bytes) -> None:
         )
 
 
-def _not_utf8(raw: bytes, error: UnicodeDecodeError) -> Problem:
+def _not_utf8(name: str, raw: bytes, error: UnicodeDecodeError) -> Problem:
     line = raw.count(b"\n", 0, error.start) + 1
     bad = raw[error.start]
     return Problem(
-        what=f"The file is not UTF-8: byte 0x{bad:02x} at offset {error.start:,}, line {line:,}.",
-        mend="Convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 in.csv > out.csv",
+        what=f"{name} is not UTF-8: byte 0x{bad:02x} at offset {error.start:,}, line {line:,}.",
+        mend=f"Convert it, for example: iconv -f WINDOWS-1252 -t UTF-8 {name} > utf8_{name}",
     )
