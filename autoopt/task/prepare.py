@@ -57,6 +57,7 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
     if table.rows == 0 or not table.whole:
         raise DataError(found.problems)
     columns = _features(table, options, found)
+    _tell_blank(columns, table.rows, found)
     target = _target(table, options, found)
     chosen = _metric(options, target, found)
     parts = None
@@ -140,6 +141,14 @@ def _features(table: Table, options: TaskOptions, found: _Findings) -> list[Colu
             mend = "A table needs a target and a column to learn from; a text file splits at , ; tab or |."
         found.problems.append(Problem(what=what, mend=mend))
     return columns
+
+
+def _tell_blank(columns: list[Column], rows: int, found: _Findings) -> None:
+    """A warning about rows in which every column of texts is blank."""
+    texts = [c.texts for c in columns if c.texts is not None]
+    blank = sum(not any(text.strip() for text in row) for row in zip(*texts, strict=True))
+    if 0 < blank < rows:
+        found.warnings.append(f"{blank:,} of {count(rows, 'row')} hold no text: there a model can only guess.")
 
 
 def _beside_texts(column: Column) -> Column:

@@ -66,6 +66,14 @@ def test_equal_texts_are_in_one_part_and_every_letter_counts_for_the_fingerprint
     assert facts_of(other).fingerprint == task.facts.fingerprint
 
 
+def test_rows_without_any_text_are_told() -> None:
+    frame = text_frame()
+    frame.loc[:4, "title"] = " "
+    assert not [w for w in facts_of(frame).warnings if "no text" in w]
+    frame.loc[:2, "text"] = None
+    assert f"3 of {len(frame)} rows hold no text: there a model can only guess." in facts_of(frame).warnings
+
+
 def test_numbers_that_are_named_are_read_as_they_are_written() -> None:
     frame = text_frame().assign(text=np.array([1.5, np.nan, *range(148)]))
     column = next(c for c in facts_of(frame).columns if c.name == "text")
