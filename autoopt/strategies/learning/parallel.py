@@ -30,8 +30,9 @@ class Parallel(Strategy):
       normalization sees a rank's share, as in torch's own; what it has seen is the first rank's.
 
     The slots begin and end together: when one process fails, the training does, and is tried again from its checkpoint.
-    Fine-tuning after pruning is done by one. Pays for large networks on GPUs. On the CPU it seldom does: measured on
-    two cores, two ranks were as fast as one process with both cores on convolutions, and slower on anything smaller.
+    Fine-tuning after pruning is done by one. Made for large networks on several GPUs; on the CPU it seldom pays, as
+    ranks lose to waiting for each other what they gain.
+
     Where a recipe leaves it open, the first training of an architecture that finds all slots idle begins with them and
     measures both ways in turns: samples a second of the ranks in lock-step, and of the same ranks side by side, each at
     a training of its own, as a search would use them otherwise. With less than 0.95 of that they part at once, and the
