@@ -103,7 +103,7 @@ class Executor(ABC):
 
     @abstractmethod
     def submit(self, job: Job) -> None:
-        """Start the job on its slot. Raises ValueError when that slot is taken."""
+        """Start the job on its slot, or on all its slots. Raises ValueError when one of them is taken."""
 
     @abstractmethod
     def poll(self, timeout_s: float) -> list[Event]:

@@ -1,4 +1,4 @@
-"""One process for each attempt, on its slot, under a server that leaves nothing behind."""
+"""One process for each attempt, or for each slot of one, under a server that leaves nothing behind."""
 
 import contextlib
 import json
