@@ -5,14 +5,16 @@ from autoopt.executors import Executor, Failed, Finished, InlineExecutor, Job, P
 from autoopt.ledger import Ledger
 from autoopt.planners import Planner
 from autoopt.planners.optuna_planner import OptunaPlanner
+from autoopt.space import Choice, Space
 from autoopt.stages.contract import REMEASURE_ENTRY, RemeasureJob
+from autoopt.strategies import MODEL, models
 from autoopt.tracking import TrackingOutbox
 from autoopt.values import Slot
 
 PRELOAD = ("autoopt.stages.worker", "autoopt.stages.preload")
 """Imported by the fork server before the first trial: what every trial needs."""
 WARM = ("torch",)
-"""Imported after the first trial was dispatched: slow to import, and not every trial needs it."""
+"""Imported after the first trial was dispatched: slow to import, and not every trial needs it; trees never do."""
 
 
 def make_executor(context: StudyContext, slots: tuple[Slot, ...]) -> Executor:
@@ -23,9 +25,17 @@ def make_executor(context: StudyContext, slots: tuple[Slot, ...]) -> Executor:
         slots,
         log_folder=context.home.logs(context.study.name),
         preload=PRELOAD,
-        warm=WARM,
+        warm=WARM if workers_need_torch(context.space) else (),
         memory_bytes=context.memory_bytes,
     )
+
+
+def workers_need_torch(space: Space) -> bool:
+    """Whether some model of the space learns in steps."""
+    known = models()
+    domains = [d.domain for d in space.dimensions if d.name == MODEL]
+    names = [str(value) for domain in domains if isinstance(domain, Choice) for value in domain.values]
+    return any(known[name].learns_in_steps for name in names)
 
 
 def make_planner(ledger: Ledger, context: StudyContext) -> Planner:
