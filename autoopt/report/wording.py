@@ -12,6 +12,8 @@ from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_byt
 
 NONE = "–"
 MOST_FIELDS = 3
+LESS = ("epochs", "patience", "dropout")
+"""Fields that every network has: what it is built of says more."""
 PREPARED = ("encode", "scale", "reduce", "ngrams", "tokens", "resolution")
 TRAINED = ("optimizer", "precision", "augment", "prune", "distill")
 
@@ -68,6 +70,7 @@ def choices_that_matter(recipe: Mapping[str, Any]) -> str:
     prepared = [f"{k} {parsed[k]}" for k in PREPARED if parsed.get(k, "none") != "none"]
     prefix = f"{parsed.get('model', '')}."
     fields = [name for name in catalogue().declarations if name.startswith(prefix) and name in parsed]
+    fields.sort(key=lambda name: name.removeprefix(prefix) in LESS)
     own = [f"{name.removeprefix(prefix)} {_short(parsed[name])}" for name in fields[:MOST_FIELDS]]
     built = [f"{name} {_short(value)}" for name, value in parsed.section(BUILD).items()]
     trained = [f"{k} {parsed[k]}" for k in TRAINED if parsed.get(k, "none") != "none"]

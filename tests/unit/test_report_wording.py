@@ -8,6 +8,12 @@ def test_a_recipe_in_one_cell_begins_with_what_is_deployed_and_the_models_own_fi
     assert choices_that_matter(recipe) == "static_int8, width 64, depth 2, optimizer adamw"
 
 
+def test_what_a_network_is_built_of_comes_before_how_long_it_trains() -> None:
+    recipe = {"model": "residual_net", "residual_net.epochs": 9, "residual_net.dropout": 0.1, "residual_net.depth": 2}
+    assert choices_that_matter(recipe) == "depth 2, epochs 9, dropout 0.1"
+    assert choices_that_matter({**recipe, "residual_net.width": 8}) == "width 8, depth 2, epochs 9"
+
+
 def test_all_choices_of_a_users_own_module_are_told() -> None:
     chosen = {"width": 48, "share": 0.123456, "norm": "group", "skip": True}
     recipe = {"model": "module", "module.epochs": 9, **{f"build.{name}": value for name, value in chosen.items()}}
