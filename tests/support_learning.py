@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from support_network import Reports
 from torch import Tensor, nn
 
 from autoopt.space.recipe import Recipe
@@ -100,3 +101,20 @@ class Watched(Source):
         for batch in self._plain.batches(groups):
             self._tell(batch)
             yield batch
+
+
+class CutOffError(Exception):
+    """Stands for whatever ends a process."""
+
+
+class CutOff(Reports):
+    """Lets a training go as far as an epoch's end."""
+
+    def __init__(self, after: int) -> None:
+        super().__init__()
+        self.after = after
+
+    def __call__(self, step: int, values: dict[str, float]) -> None:
+        if step > self.after:
+            raise CutOffError
+        super().__call__(step, values)

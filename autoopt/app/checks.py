@@ -9,9 +9,10 @@ from autoopt.app.options import Places, trials_problems
 from autoopt.bundle import check_target
 from autoopt.errors import OptionError, Problem
 from autoopt.files import Home
-from autoopt.space import Space
+from autoopt.space import Recipe, Space
 from autoopt.space.domains import Choice, Value
 from autoopt.strategies import Backbone, misfit, models
+from autoopt.strategies.learning.distill import TEACHERS, Distill
 from autoopt.task.facts import TaskFacts
 from autoopt.values import QUALITY, Limit
 
@@ -129,3 +130,17 @@ def check_pins(pins: Iterable[str], space: Space) -> None:
             problems.append(Problem(what=what, mend="Leave one of them out."))
     if problems:
         raise OptionError(problems)
+
+
+def check_untaught(recipe: Recipe, file: str) -> None:
+    """A recipe that is run alone cannot learn from other trials: its study has none. Raises OptionError."""
+    source = recipe.get(Distill.name, "none")
+    if source == "none":
+        return
+    numbers = ", ".join(str(recipe[name]) for name in TEACHERS if name in recipe)
+    told = f" It was taught by trial {numbers} of the study that it comes from." if numbers else ""
+    what = (
+        f"--recipe {file}: with distill={source} a network learns from earlier trials, and here there are none.{told}"
+    )
+    mend = "Take the lines that begin with distill out of the file; or search with --set distill=best."
+    raise OptionError([Problem(what=what, mend=mend)])

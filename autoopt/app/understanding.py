@@ -9,7 +9,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoopt.app.checks import check_backbone, check_pins, check_places, check_quality_limits, output_problems
+from autoopt.app.checks import (
+    check_backbone,
+    check_pins,
+    check_places,
+    check_quality_limits,
+    check_untaught,
+    output_problems,
+)
 from autoopt.app.collector import Collector
 from autoopt.app.options import DEFAULT_TIME_S, SearchOptions
 from autoopt.app.slots import slots_for
@@ -199,7 +206,9 @@ def _wanted_objectives(options: SearchOptions) -> tuple[str, ...]:
 
 
 def _recipe(options: SearchOptions, space: Space, known: Catalogue) -> Recipe:
-    return recipe_from_file(options.recipe or "", space, known)
+    recipe = recipe_from_file(options.recipe or "", space, known)
+    check_untaught(recipe, options.recipe or "")
+    return recipe
 
 
 def _budget(options: SearchOptions) -> Budget:

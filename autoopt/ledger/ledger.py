@@ -19,8 +19,8 @@ from autoopt.ledger.database import Database
 from autoopt.ledger.engines import checked_url
 from autoopt.ledger.migrations import prepare
 from autoopt.ledger.ownership import OwnerLock, owner_lock
-from autoopt.ledger.rows import AttemptRow, ExportRow, StepRow, StudyRow, Totals, TrialRow
-from autoopt.ledger.schema import attempts, exports, measures, outbox, steps, studies, trials, verdicts
+from autoopt.ledger.rows import AttemptRow, ExportRow, RungRow, StepRow, StudyRow, Totals, TrialRow
+from autoopt.ledger.schema import attempts, exports, measures, outbox, rungs, steps, studies, trials, verdicts
 from autoopt.ledger.writer import StudyWriter
 from autoopt.values import Budget, StudyState
 
@@ -124,6 +124,10 @@ class Ledger:
     def steps(self, name: str, number: int) -> list[StepRow]:
         """Learning curves of one trial."""
         return self._read_study(name, lambda connection, study_id: queries.step_rows(connection, study_id, number))
+
+    def rungs(self, name: str) -> list[RungRow]:
+        """What each training of a study had at its rungs, in the order in which they were reached."""
+        return self._read_study(name, queries.rung_rows)
 
     def exports(self, name: str) -> list[ExportRow]:
         """A study's exports, oldest first."""
@@ -237,6 +241,6 @@ def _take_over(connection: Connection, study_id: int, name: str) -> int:
 def _delete(connection: Connection, study_id: int) -> None:
     own_attempts = select(attempts.c.id).where(attempts.c.study_id == study_id)
     connection.execute(delete(steps).where(steps.c.attempt_id.in_(own_attempts)))
-    for table in (attempts, measures, verdicts, exports, outbox, trials):
+    for table in (attempts, measures, rungs, verdicts, exports, outbox, trials):
         connection.execute(delete(table).where(table.c.study_id == study_id))
     connection.execute(delete(studies).where(studies.c.id == study_id))

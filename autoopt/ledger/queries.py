@@ -5,8 +5,8 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from autoopt.ledger.rows import AttemptRow, ExportRow, OutboxRow, StepRow, StudyRow, Totals, TrialRow
-from autoopt.ledger.schema import attempts, exports, measures, outbox, steps, studies, trials
+from autoopt.ledger.rows import AttemptRow, ExportRow, OutboxRow, RungRow, StepRow, StudyRow, Totals, TrialRow
+from autoopt.ledger.schema import attempts, exports, measures, outbox, rungs, steps, studies, trials
 from autoopt.values import AttemptState, Budget, Measurement, StudyState, TrialState
 
 FINAL_PASS = "final"
@@ -107,6 +107,16 @@ def step_rows(connection: Connection, study_id: int, number: int) -> list[StepRo
         StepRow(attempt=attempt, step=step, name=name, value=float("nan") if value is None else value)
         for attempt, step, name, value in connection.execute(query)
     ]
+
+
+def rung_rows(connection: Connection, study_id: int) -> list[RungRow]:
+    """Every rung that a trial came to, in the order in which they were reached."""
+    c = rungs.c
+    query = select(c.number, c.share, c.name, c.value).where(c.study_id == study_id).order_by(c.id)
+    known: dict[tuple[int, float], dict[str, float]] = {}
+    for number, share, name, value in connection.execute(query):
+        known.setdefault((number, share), {})[name] = value
+    return [RungRow(number=number, share=share, known=found) for (number, share), found in known.items()]
 
 
 def export_rows(connection: Connection, study_id: int) -> list[ExportRow]:

@@ -9,8 +9,8 @@ from typing import Any
 from sqlalchemy import Connection, insert, select, update
 
 from autoopt.ledger.queries import SEARCH_PASS
-from autoopt.ledger.rows import ExportRow, TrialOutcome, check_measures
-from autoopt.ledger.schema import attempts, exports, measures, outbox, steps, trials, verdicts
+from autoopt.ledger.rows import ExportRow, RungRow, TrialOutcome, check_measures
+from autoopt.ledger.schema import attempts, exports, measures, outbox, rungs, steps, trials, verdicts
 from autoopt.values import QUALITY, AttemptState, Measures, TrialState
 
 
@@ -107,6 +107,16 @@ def add_steps(connection: Connection, study_id: int, token: str, rows: Sequence[
     if points:
         connection.execute(insert(steps), points)
     return True
+
+
+def add_rung(connection: Connection, study_id: int, rung: RungRow) -> None:
+    """Append; ValueError for figures that are not finite and for a trial that was never recorded."""
+    if not all(map(math.isfinite, rung.known.values())):
+        raise ValueError(f"not finite: {dict(rung.known)}")
+    require_trial(connection, study_id, rung.number)
+    place = {"study_id": study_id, "number": rung.number, "share": rung.share}
+    if rung.known:
+        connection.execute(insert(rungs), [{**place, "name": name, "value": v} for name, v in rung.known.items()])
 
 
 def end_attempt(connection: Connection, study_id: int, token: str, values: Mapping[str, Any]) -> bool:

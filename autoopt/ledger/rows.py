@@ -79,6 +79,15 @@ class StepRow:
 
 
 @dataclass(frozen=True, kw_only=True)
+class RungRow:
+    """What a trial's training had when it came to a rung: a share of its plan."""
+
+    number: int
+    share: float
+    known: Mapping[str, float]  # by measure's name
+
+
+@dataclass(frozen=True, kw_only=True)
 class ExportRow:
     """One exported artifact; `test` is None when the test split was not looked at."""
 

@@ -25,7 +25,7 @@ from sqlalchemy import (
 
 VERSION_TABLE: Final = "autoopt_version"
 """Not `alembic_version`, which is Optuna's."""
-REVISIONS: Final = ("0001", "0002")
+REVISIONS: Final = ("0001", "0002", "0003")
 """Every schema there has been, oldest first; the last is the one this version reads and writes."""
 
 
@@ -142,6 +142,19 @@ measures = Table(
     Column("taken_at", Text, nullable=False),
     ForeignKeyConstraint(["study_id", "number"], ["ao_trials.study_id", "ao_trials.number"]),
     Index("ao_measures_trial", "study_id", "number"),
+)
+
+rungs = Table(
+    "ao_rungs",  # what a training had when it came to a rung: what those of later sessions are compared with
+    metadata,
+    Column("id", Integer, primary_key=True),
+    Column("study_id", Integer, nullable=False),
+    Column("number", Integer, nullable=False),
+    Column("share", Float, nullable=False),  # of the training's plan
+    Column("name", Text, nullable=False),
+    Column("value", Float, nullable=False),
+    ForeignKeyConstraint(["study_id", "number"], ["ao_trials.study_id", "ao_trials.number"]),
+    Index("ao_rungs_trial", "study_id", "number"),
 )
 
 verdicts = Table(

@@ -9,7 +9,7 @@ from sqlalchemy import Connection, select, update
 from autoopt.errors import OwnershipLost
 from autoopt.ledger import queries, records
 from autoopt.ledger.database import Database
-from autoopt.ledger.rows import ExportRow, OutboxRow, Source, TrialOutcome, TrialRow
+from autoopt.ledger.rows import ExportRow, OutboxRow, RungRow, Source, TrialOutcome, TrialRow
 from autoopt.ledger.schema import studies
 from autoopt.values import AttemptState, Budget, Measurement, Measures, StudyState, TrialState
 
@@ -81,6 +81,10 @@ class StudyWriter:
     def record_steps(self, token: str, rows: Sequence[tuple[int, str, float]]) -> bool:
         """Add (step, name, value) points to a running attempt's learning curve; False when the token is stale."""
         return self._write(lambda connection: records.add_steps(connection, self.study_id, token, rows))
+
+    def record_rung(self, rung: RungRow) -> None:
+        """A training came to a rung. ValueError for figures that are not finite."""
+        self._write(lambda connection: records.add_rung(connection, self.study_id, rung))
 
     def finish_attempt(
         self,

@@ -11,6 +11,7 @@ from autoopt.orchestrator.mirror import failure_text, trial_payload
 from autoopt.orchestrator.observer import SlotView
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EvaluateResult
+from autoopt.stages.keys import TRAIN
 from autoopt.values import QUALITY, FailureReason, Slot, TrialState
 
 MAX_POINTS_KEPT: Final = 2000
@@ -52,7 +53,9 @@ class Running:
         named = {QUALITY if name == VALID else name: value for name, value in event.values.items()}
         self.known.update({name: value for name, value in named.items() if name in (QUALITY, PLANNED_STEPS)})
         if len(self.steps) < MAX_POINTS_KEPT:
-            curves = {name: value for name, value in event.values.items() if name != PLANNED_STEPS}
+            # What follows a training, such as fine-tuning, counts its steps anew: curves of its own.
+            before = "" if event.stage == TRAIN else f"{event.stage}/"
+            curves = {before + name: value for name, value in event.values.items() if name != PLANNED_STEPS}
             self.steps.extend((event.step, name, value) for name, value in curves.items())
 
 

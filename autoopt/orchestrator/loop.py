@@ -4,6 +4,7 @@ It is the study's only writer. The order for a result is: ledger row (with the t
 the planner. Each step can be replayed: what a crash leaves between them, `recover` mends at the next start.
 """
 
+import contextlib
 import time
 from collections import deque
 from collections.abc import Sequence
@@ -11,19 +12,19 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final, Protocol
 
+from autoopt.errors import SpaceError
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress, SlotFreed
 from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome, TrialRow
 from autoopt.orchestrator.attempts import PLANNED_STEPS, Ending, Running, outcome_of, payload_of, slot_views
 from autoopt.orchestrator.clock import BudgetClock, training_limit_s
 from autoopt.orchestrator.gangs import one_process, slots_for
 from autoopt.orchestrator.observer import Observer
-from autoopt.orchestrator.rungs import Rungs
+from autoopt.orchestrator.rungs import Rungs, judged_step
 from autoopt.orchestrator.shared_training import MOST_WAITING, must_wait
-from autoopt.orchestrator.teacher import teacher_key, with_teacher
+from autoopt.orchestrator.teacher import Teachers
 from autoopt.planners import KnownTrial, Planner, PlannerOutcome
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EVALUATE_ENTRY, EvaluateJob, EvaluateResult
-from autoopt.strategies.learning.distill import TEACHER
 from autoopt.values import (
     AttemptState,
     Direction,
@@ -122,7 +123,8 @@ class SearchLoop:
         self._found = False  # something to export
         self._duplicates_in_a_row = 0
         self._stop_requested = False
-        self._rungs = Rungs(plan.objectives)
+        self._rungs = Rungs(plan.objectives, writer)
+        self._teachers = Teachers(plan.quality_direction)
 
     def stop(self) -> None:
         """End the session as soon as possible; nothing is lost."""
@@ -164,18 +166,22 @@ class SearchLoop:
         self._found = any(t.artifact_key for t in trials)
         outcomes = self._outcomes(trials)
         for trial in trials:
+            self._teachers.note(trial)
             if trial.number in owed:
                 # Attempts lost with an orchestrator say nothing against the recipe: it starts afresh.
                 self._owed.append((trial.number, Recipe(trial.recipe), 0))
             else:
                 self._remember(trial.number, Recipe(trial.recipe), outcomes[trial.number])
                 self._counted += trial.state.counts
+        self._rungs.reload(self._ledger.rungs(self._plan.study.name), {t.number: Recipe(t.recipe) for t in trials})
         self._planner.reconcile(
             [KnownTrial(number=t.number, recipe=Recipe(t.recipe), outcome=outcomes[t.number]) for t in trials]
         )
         known = {t.recipe_sha256 for t in trials if t.state is not TrialState.STOPPED}
         again = {t.recipe_sha256: Recipe(t.recipe) for t in trials if t.state is TrialState.STOPPED}
-        self._planner.enqueue([recipe for sha256, recipe in again.items() if sha256 not in known])
+        for recipe in (recipe for sha256, recipe in again.items() if sha256 not in known):
+            with contextlib.suppress(SpaceError):  # `distill: best` pinned, and tried without as there was no teacher
+                self._planner.enqueue([recipe])
 
     def _outcomes(self, trials: Sequence[TrialRow]) -> dict[int, PlannerOutcome]:
         """What the planner was told of each trial, or should have been; a duplicate ends as the trial it repeats."""
@@ -237,7 +243,7 @@ class SearchLoop:
             if self._plan.trials is not None and begun >= self._plan.trials:
                 return None
             proposal = self._planner.ask()
-            recipe = self._complete(proposal.recipe)
+            recipe = self._teachers.named_in(proposal.recipe)
             if (known := self._known.get(recipe.sha256)) is not None:
                 self._writer.record_duplicate(proposal.number, recipe.to_json(), recipe.sha256, known.number)
                 self._planner.tell(proposal.number, known.outcome)
@@ -252,15 +258,6 @@ class SearchLoop:
             self._duplicates_in_a_row += 1
         return None
 
-    def _complete(self, recipe: Recipe) -> Recipe:
-        """The proposal with what only the search can say: who teaches."""
-        if "distill" not in recipe:
-            return recipe
-        return with_teacher(recipe, self._ledger.trials(self._plan.study.name), self._plan.quality_direction)
-
-    def _teacher_key(self, recipe: Recipe) -> str:
-        return teacher_key(recipe, self._ledger.trials(self._plan.study.name)) if TEACHER in recipe else ""
-
     def _dispatch(self, slots: tuple[Slot, ...], number: int, recipe: Recipe, attempts: int) -> None:
         (slot, *peers), alone = slots, one_process(recipe, slots)
         token = self._writer.start_attempt(number, slot.index)
@@ -273,7 +270,7 @@ class SearchLoop:
             quiet=len(self._executor.slots) == 1,
             reference_quiet_ms=self._plan.reference_quiet_ms,
             attempt=attempts,
-            teacher_key=self._teacher_key(recipe),
+            teacher_key=self._teachers.key_of(recipe),
             training_limit_s=training_limit_s(self._plan.search_until_s, self._clock.session_s),
             gang=alone.to_json() if alone else None,
         )
@@ -317,9 +314,10 @@ class SearchLoop:
 
     def _note_progress(self, token: str, running: Running, event: Progress) -> None:
         running.note(event)
-        if event.step is not None and not running.rung and PLANNED_STEPS in running.known:
-            planned = int(running.known[PLANNED_STEPS])
-            running.rung = self._rungs.verdict(running.number, step=event.step, steps=planned, known=running.known)
+        step, known = judged_step(event), running.known
+        if step is not None and not running.rung and PLANNED_STEPS in known:
+            planned = int(known[PLANNED_STEPS])
+            running.rung = self._rungs.verdict(running.number, running.recipe, step=step, steps=planned, known=known)
             if running.rung:
                 self._executor.cancel(token)
         self._show_slots()
@@ -374,7 +372,9 @@ class SearchLoop:
         self._remember(running.number, running.recipe, planner_outcome)
         self._counted += counted
         self._found |= bool(outcome.artifact_key)
-        self._observer.trial_ended(self._ledger.trial(self._plan.study.name, running.number))
+        trial = self._ledger.trial(self._plan.study.name, running.number)
+        self._teachers.note(trial)
+        self._observer.trial_ended(trial)
         self._show_slots()
 
     def _planner_outcome(self, state: TrialState, measures: Measures) -> PlannerOutcome:

@@ -6,9 +6,16 @@ that reached the same rung beat it on every objective that is known by then. For
 large ones. Shares and not epochs are compared, because most schedules bring their gain at the end of their own plan.
 """
 
-from collections.abc import Mapping
-from typing import Final, final
+import math
+from collections.abc import Iterable, Mapping
+from typing import Final, Protocol, final
 
+from autoopt.executors import Progress
+from autoopt.ledger import RungRow
+from autoopt.orchestrator.attempts import VALID
+from autoopt.orchestrator.shared_training import training_of
+from autoopt.space.recipe import Recipe
+from autoopt.stages.keys import TRAIN
 from autoopt.values import QUALITY, Objective
 
 RUNG_SHARES: Final = (1 / 9, 1 / 3)
@@ -20,36 +27,69 @@ Losses = Mapping[str, float]
 """What is known of a trial at a rung: objective's measure → value turned so that less is better."""
 
 
+class RungWriter(Protocol):
+    """The one thing that rungs need of the ledger."""
+
+    def record_rung(self, rung: RungRow) -> None: ...
+
+
 def beats(one: Losses, other: Losses) -> bool:
     """Whether `one` is better on every objective that is known of both; never by what is not known."""
     common = one.keys() & other.keys()
     return bool(common) and all(one[name] < other[name] for name in common)
 
 
+def judged_step(event: Progress) -> int | None:
+    """The step of a training that an event judges on valid; None for a sign of life, and for fine-tuning.
+
+    Fine-tuning starts from what a training came to: at a rung, it would beat every training that has just begun.
+    """
+    return event.step if event.stage == TRAIN and VALID in event.values else None
+
+
 @final
 class Rungs:
-    """What the trials of a session reached at each rung."""
+    """What the trainings of a study reached at each rung; each new mark goes to the ledger, for later sessions.
 
-    def __init__(self, objectives: tuple[Objective, ...]) -> None:
+    Marks are kept by training and not by trial: one that was stopped and goes on from its checkpoint, or one that two
+    trials deploy in two ways, must not be compared with itself.
+    """
+
+    def __init__(self, objectives: tuple[Objective, ...], writer: RungWriter) -> None:
         self._signs = {o.measure: -1.0 if o.direction == "maximize" else 1.0 for o in objectives}
-        self._reached: dict[float, dict[int, Losses]] = {share: {} for share in RUNG_SHARES}
+        self._writer = writer
+        self._reached: dict[float, dict[Recipe, Losses]] = {share: {} for share in RUNG_SHARES}
+        self._judged: set[tuple[int, float]] = set()
 
-    def verdict(self, number: int, *, step: int, steps: int, known: Mapping[str, float]) -> str:
+    def reload(self, marks: Iterable[RungRow], recipes: Mapping[int, Recipe]) -> None:
+        """Take over what the ledger holds of earlier sessions; `recipes` are those of its trials, by number."""
+        for mark in marks:
+            if mark.share in self._reached:
+                training = training_of(recipes[mark.number])
+                self._reached[mark.share].setdefault(training, self._losses(mark.known))
+
+    def verdict(self, number: int, recipe: Recipe, *, step: int, steps: int, known: Mapping[str, float]) -> str:
         """Why trial `number` should end at `step` of `steps`; '' when it should go on.
 
-        `known` are its measures so far, the quality on valid among them. A trial counts once at each rung, with what
-        it had when it got there.
+        `known` are its measures so far, the quality on valid among them. A trial is judged once at each rung, and a
+        training counts once for the others, with what it had when it first got there.
         """
-        if QUALITY not in known or QUALITY not in self._signs:
+        if QUALITY not in self._signs or not math.isfinite(known.get(QUALITY, math.nan)):
             return ""
-        losses = {name: self._signs[name] * value for name, value in known.items() if name in self._signs}
-        told = ""
+        told, training = "", training_of(recipe)
+        had = {name: value for name, value in known.items() if name in self._signs and math.isfinite(value)}
         for share, reached in self._reached.items():
-            if step < share * steps or step >= steps or number in reached:
+            if step < share * steps or step >= steps or (number, share) in self._judged:
                 continue
-            others = list(reached.values())
-            reached[number] = losses
+            self._judged.add((number, share))
+            others, losses = [found for other, found in reached.items() if other != training], self._losses(had)
+            if training not in reached:
+                self._writer.record_rung(RungRow(number=number, share=share, known=had))
+                reached[training] = losses
             better = sum(beats(other, losses) for other in others)
             if len(others) >= LEAST_OTHERS and 2 * better > len(others):
                 told = f"{better} of the {len(others)} others that came to step {step} of {steps} were better by then"
         return told
+
+    def _losses(self, known: Mapping[str, float]) -> Losses:
+        return {name: self._signs[name] * value for name, value in known.items() if name in self._signs}

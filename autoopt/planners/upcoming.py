@@ -31,7 +31,7 @@ class Upcoming:
 
     def reset(self, trials: Sequence[KnownTrial]) -> None:
         """Start from the ledger's trials; what was enqueued stays."""
-        self._proposed = {t.recipe for t in trials}
+        self._proposed = {t.recipe.asked for t in trials}
         self._running = {t.number: t.recipe for t in trials if t.outcome.state is TrialState.RUNNING}
         unsettled = (TrialState.RUNNING, TrialState.STOPPED)
         self._ended = {t.recipe for t in trials if t.outcome.state not in unsettled}

@@ -10,7 +10,7 @@ import yaml
 from autoopt.errors import SpaceError
 from autoopt.space.domains import Value
 
-FILLED_IN: Final = frozenset({"distill.teacher"})
+FILLED_IN: Final = frozenset({"distill.teacher", "distill.teacher_2", "distill.teacher_3"})
 """Names that no space holds: the search fills them in when a trial begins, so that its recipe says all."""
 
 
@@ -49,6 +49,11 @@ class Recipe(Mapping[str, Value]):
     def sha256(self) -> str:
         """Hash of the content: equal recipes, equal hash, on every machine."""
         return self._hash
+
+    @property
+    def asked(self) -> "Recipe":
+        """Without what the search filled in: as it was proposed."""
+        return Recipe({name: value for name, value in self._values.items() if name not in FILLED_IN})
 
     def replace(self, changes: Mapping[str, Value]) -> "Recipe":
         """A copy with some values changed or added."""

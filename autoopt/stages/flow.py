@@ -6,6 +6,9 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
+import numpy as np
+from numpy.typing import NDArray
+
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, StoreEntry, derived_seed
 from autoopt.space.recipe import Recipe
@@ -71,6 +74,7 @@ class Flow:
         self._rank = rank
         self.report = report
         self._entries: dict[str, StoreEntry] = {}
+        self._answers: NDArray[np.float32] | None = None  # of the teachers
 
     def prepared(self) -> StoreEntry:
         """Preprocessing graph and the features of train and valid."""
@@ -172,7 +176,13 @@ class Flow:
         self.store.forget_working_folder(self.keys.train)
 
     def _shrink(self, folder: Path) -> None:
-        training.shrink(self._model(), self._learned(), self._taught(), self._context(), folder)
+        def report(step: int, values: dict[str, float]) -> None:
+            self.report(SHRINK, step=step, values=values)
+
+        kept = self.store.working_folder(self.keys.shrink)
+        context = replace(self._context(), report=report, checkpoints=kept)
+        training.shrink(self._model(), self._learned(), self._taught(), context, folder)
+        self.store.forget_working_folder(self.keys.shrink)
 
     def _deploy(self, folder: Path) -> None:
         trained = self.trained()
@@ -227,13 +237,16 @@ class Flow:
         )
 
     def _taught(self) -> TrainingData[Any]:
-        """The data, and what the recipe's teacher says of them."""
+        """The data, and what the recipe's teachers say of them."""
         distill = Distill.from_recipe(self.recipe)
         if distill.source == "none":
             return self._data()
-        part = self.snapshot.part("train")
-        answers = teaching.answers(self.store, self._teacher_key, self.facts, part, threads=self._slot.threads)
-        return teaching.taught(self._data(), distill, answers)
+        if self._answers is None:  # pruning asks again for what the training was given
+            part = self.snapshot.part("train")
+            self._answers = teaching.answers(
+                self.store, self._teacher_key, self.facts, part, threads=self._slot.threads
+            )
+        return teaching.taught(self._data(), distill, self._answers)
 
     def _left_s(self, share: float) -> float | None:
         """What was spent on preparing, and on measuring before the training, is gone."""

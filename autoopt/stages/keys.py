@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from autoopt.files import sha256_json
 from autoopt.space.catalogue import Catalogue
-from autoopt.space.recipe import FILLED_IN, Recipe
+from autoopt.space.recipe import Recipe
 from autoopt.strategies import models
 
 PREPARE: Final = "prepare"
@@ -72,7 +72,7 @@ def stage_keys(
     origin = {"parent": prepare, "seed": seed, "device": device}
     if teacher_key:
         origin["teacher"] = teacher_key
-    train = _key(catalogue, Recipe({n: v for n, v in recipe.items() if n not in FILLED_IN}), TRAIN, origin)
+    train = _key(catalogue, recipe.asked, TRAIN, origin)
     shrinks = recipe.get(PRUNE, "none") != "none"
     shrink = _key(catalogue, recipe, SHRINK, {"parent": train}) if shrinks else train
     deploy = _key(catalogue, recipe, DEPLOY, {"parent": shrink})

@@ -1,4 +1,4 @@
-"""What a teacher says of the training rows: another trial's deployed graph, asked once for each."""
+"""What teachers say of the training rows: other trials' deployed graphs, asked once for each."""
 
 from dataclasses import replace
 from typing import Any
@@ -12,7 +12,7 @@ from autoopt.runtime import Session
 from autoopt.stages import deploy
 from autoopt.stages.keys import DEPLOY
 from autoopt.stages.runners import GRAPH
-from autoopt.strategies.learning.distill import Distill
+from autoopt.strategies.learning.distill import BETWEEN, Distill
 from autoopt.strategies.model import TrainingData
 from autoopt.task.facts import TaskFacts
 from autoopt.task.snapshot import Part
@@ -20,10 +20,19 @@ from autoopt.values import FailureReason
 
 
 def answers(store: Store, key: str, facts: TaskFacts, part: Part, *, threads: int) -> NDArray[np.float32]:
-    """Scores (rows, classes) or (rows, 1) of the deployed graph under `key`. Raises StageFailure when it is gone."""
+    """Scores (rows, classes) or (rows, 1): the mean over the deployed graphs under a key of `distill.joined`.
+
+    Raises StageFailure when one of them is gone.
+    """
+    said = [_answers_of_one(store, one, facts, part, threads) for one in key.split(BETWEEN)]
+    mean: NDArray[np.float32] = np.mean(said, axis=0, dtype=np.float32)
+    return mean
+
+
+def _answers_of_one(store: Store, key: str, facts: TaskFacts, part: Part, threads: int) -> NDArray[np.float32]:
     entry = store.find(DEPLOY, key) if key else None
     if entry is None:
-        message = "the trial that is to teach is not in this home's store: search with distill: none"
+        message = "a trial that is to teach is not in this home's store: search with distill: none"
         raise StageFailure(FailureReason.ERROR, message)
     try:
         return deploy.score_rows(Session((entry.path / GRAPH).read_bytes(), threads=threads), facts, part)

@@ -71,7 +71,7 @@ def _keep(
 
     began = time.monotonic()
     trained = make(replace(context, report=report))
-    train_s = before_s + time.monotonic() - began
+    train_s = before_s + trained.earlier_s + time.monotonic() - began
     expected = (data.valid.rows, max(len(data.facts.classes), 1))
     if trained.valid_scores.shape != expected:
         message = f"The model gave scores of shape {trained.valid_scores.shape} for valid rows; {expected} was due."

@@ -135,6 +135,7 @@ class Trained:
     artifact: Artifact
     valid_scores: NDArray[np.float64]  # (rows, classes) or (rows, 1), by the trained object itself, not by a graph
     notes: tuple[str, ...] = ()
+    earlier_s: float = 0.0  # that processes before this one spent on it: it went on from what they had kept
 
 
 @dataclass(frozen=True, kw_only=True)

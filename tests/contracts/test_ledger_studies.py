@@ -5,7 +5,7 @@ from sqlalchemy import create_engine, text
 from support_ledger import DONE, SHA
 
 from autoopt.errors import OptionError, StudyBusy, StudyExists, StudyNotFound
-from autoopt.ledger import Ledger, Totals
+from autoopt.ledger import Ledger, RungRow, Totals
 from autoopt.values import Budget, StudyState
 
 pytest_plugins = ["support_ledger_fixtures"]
@@ -64,6 +64,7 @@ def test_deleting_takes_every_row_of_the_study_and_of_no_other(ledger: Ledger) -
             writer.record_trial(0, {"x": 1}, SHA, "planner")
             token = writer.start_attempt(0, 0)
             writer.record_steps(token, [(1, "loss", 0.5)])
+            writer.record_rung(RungRow(number=0, share=1 / 3, known={"quality": 0.5}))
             writer.finish_trial(token, 0, DONE, [{"kind": "trial"}])
             writer.record_final_measures({0: DONE.measures})
             writer.record_export(0, "float", "model.onnx", SHA, None)

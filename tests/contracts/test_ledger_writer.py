@@ -8,7 +8,7 @@ from sqlalchemy import create_engine, text
 from support_ledger import DONE, QUALITY_MEASURE, SHA
 
 from autoopt.errors import OwnershipLost
-from autoopt.ledger import Ledger, OutboxRow, StudyWriter, TrialOutcome
+from autoopt.ledger import Ledger, OutboxRow, RungRow, StudyWriter, TrialOutcome
 from autoopt.values import AttemptState, Budget, Measurement, StudyState, TrialState
 
 pytest_plugins = ["support_ledger_fixtures"]
@@ -354,3 +354,21 @@ def _column(url: str, table: str, column: str) -> list[object]:
             return list(connection.execute(text(f"SELECT {column} FROM {table} ORDER BY id")).scalars())
     finally:
         engine.dispose()
+
+
+def test_rungs_read_back_as_they_were_reached(ledger: Ledger) -> None:
+    found = [
+        RungRow(number=1, share=1 / 9, known={"quality": 0.4, "latency_ms": 0.1 + 0.2}),
+        RungRow(number=0, share=1 / 9, known={"quality": 0.5}),
+        RungRow(number=1, share=1 / 3, known={"quality": 0.6}),
+    ]
+    with ledger.own("s") as writer:
+        for number in (0, 1):
+            _begin(writer, number)
+        for rung in found:
+            writer.record_rung(rung)
+        with pytest.raises(ValueError, match="not finite"):
+            writer.record_rung(RungRow(number=0, share=1 / 3, known={"quality": math.nan}))
+        with pytest.raises(ValueError, match="never recorded"):
+            writer.record_rung(RungRow(number=7, share=1 / 3, known={"quality": 0.1}))
+    assert ledger.rungs("s") == found

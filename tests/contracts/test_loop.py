@@ -21,6 +21,7 @@ from support_space import small_space
 
 from autoopt.executors import Failed, Finished, Progress
 from autoopt.orchestrator import StopReason
+from autoopt.orchestrator.rungs import judged_step
 from autoopt.orchestrator.shared_training import training_of
 from autoopt.space import Recipe, Space
 from autoopt.space.domains import Choice, Dimension
@@ -356,6 +357,35 @@ def test_a_training_that_others_beat_at_a_rung_is_pruned_and_counts(sessions: Se
     assert len(pruned) == 1
     assert (pruned[0].reason, pruned[0].artifact_key) == ("rung", "")
     assert "3 of the 3 others that came to step 10 of 30" in pruned[0].message
+
+
+def test_a_resumed_study_compares_with_the_trainings_of_before(sessions: Sessions) -> None:
+    def run(valid: float, *, trials: int) -> None:
+        """Each trial tells that quality at a third of its way."""
+        executor, told = sessions.executor(always(Ending(after_polls=3))), set[str]()
+        sessions.trials = trials
+
+        def tell() -> None:
+            for token in {job.token for job, _, _ in executor.at_work} - told:
+                told.add(token)
+                values = {"valid": valid, "planned_steps": 30.0}
+                executor.extra.append(Progress(token=token, stage="train", step=10, values=values))
+
+        executor.on_poll = tell
+        assert sessions.run(executor) is StopReason.TRIALS
+
+    run(0.9, trials=3)
+    run(0.1, trials=4)
+    last = max((t for t in sessions.rows() if t.state.counts), key=lambda t: t.number)
+    assert last.state is TrialState.PRUNED
+    assert "3 of the 3 others" in last.message
+
+
+def test_fine_tuning_and_signs_of_life_are_at_no_rung() -> None:
+    told = {"valid": 0.9, "planned_steps": 3.0}
+    assert judged_step(Progress(token="t", stage="train", step=2, values=told)) == 2
+    assert judged_step(Progress(token="t", stage="train", step=2)) is None
+    assert judged_step(Progress(token="t", stage="shrink", step=2, values=told)) is None
 
 
 def test_no_two_slots_are_at_the_same_training(sessions: Sessions) -> None:

@@ -1,4 +1,4 @@
-"""A training that is killed in mid-epoch goes on in the next process and comes to the same weights, bit for bit."""
+"""A training, or a pruning, that is killed goes on in the next process and comes to the same weights, bit for bit."""
 
 import subprocess
 import sys
@@ -24,7 +24,7 @@ def lines(kind: str, folder: Path, *, kill_at: int | None) -> list[str]:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["mlp", "cnn"])
+@pytest.mark.parametrize("kind", ["mlp", "cnn", "channels"])
 def test_killed_and_resumed(kind: str, tmp_path: Path) -> None:
     folder = tmp_path / "mine"
     first = lines(kind, folder, kill_at=3)

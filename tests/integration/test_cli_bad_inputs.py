@@ -212,6 +212,13 @@ def _(folder: Path) -> None:
     (folder / "x.yaml").write_text("model: fast\nfrobnicate: 3\n")
 
 
+@file("recipe that was taught", GOOD + " --recipe x.yaml", "taught by trial 4, 7", "lines that begin with distill")
+def _(folder: Path) -> None:
+    write_table(folder / "table.csv")
+    taught = "distill: best_three\ndistill.teacher: 4\ndistill.teacher_2: 7\n"
+    (folder / "x.yaml").write_text(f"model: mlp\n{taught}")
+
+
 @file("storage that is a text", GOOD + " --storage sqlite:///notes.txt", "no SQLite database")
 def _(folder: Path) -> None:
     write_table(folder / "table.csv")

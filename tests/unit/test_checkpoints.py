@@ -8,14 +8,24 @@ from pathlib import Path
 import pytest
 import safetensors.numpy
 import torch
-from support_learning import Watched, convolutional, digest, judge_of, perceptron, plan_of, source_of
+from support_learning import (
+    CutOff,
+    CutOffError,
+    Watched,
+    convolutional,
+    digest,
+    judge_of,
+    perceptron,
+    plan_of,
+    source_of,
+)
 from support_network import Reports, context, task
 from torch import nn
 
 from autoopt.files.hashing import sha256_file
 from autoopt.space.domains import Value
 from autoopt.strategies.learning.augment import Augment
-from autoopt.strategies.learning.checkpoint import MANIFEST
+from autoopt.strategies.learning.kept_state import MANIFEST
 from autoopt.strategies.learning.plan import Plan
 from autoopt.strategies.learning.source import Batch, Source, TensorSource
 from autoopt.strategies.learning.training_loop import Learned, fit
@@ -32,23 +42,6 @@ RECIPES: dict[str, dict[str, Value]] = {
     "rmsprop": {"optimizer": "rmsprop", "schedule": "plateau", "optimizer.learning_rate": 1e-5},
     "scaled": {"precision": "fp16", "optimizer": "adam"},
 }
-
-
-class CutOffError(Exception):
-    """Stands for whatever ends a process."""
-
-
-class CutOff(Reports):
-    """Lets a training go as far as an epoch's end."""
-
-    def __init__(self, after: int) -> None:
-        super().__init__()
-        self.after = after
-
-    def __call__(self, step: int, values: dict[str, float]) -> None:
-        if step > self.after:
-            raise CutOffError
-        super().__call__(step, values)
 
 
 def always(plan: Plan) -> Plan:

@@ -18,7 +18,7 @@ from autoopt.values import FailureReason, Slot
 @pytest.mark.parametrize(("asked", "got"), [(16, 16), (17, 16), (21, 24), (250, 248), (1024, 1024)])
 def test_width_is_rounded_to_a_multiple_of_8(asked: int, got: int) -> None:
     data = task(Kind.BINARY)
-    assert MLP(width=asked).architecture(data.facts, data.train).width == got
+    assert MLP(width=asked).shape(data.facts, data.train).width == got
 
 
 @pytest.mark.parametrize(

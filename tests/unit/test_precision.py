@@ -6,7 +6,7 @@ from support_network import Reports, context, facts_of, run, task
 
 from autoopt.strategies.learning.precision import Precision
 from autoopt.strategies.learning.training_loop import Plan, fit, settled
-from autoopt.strategies.networks.mlp import MLP, train_source, valid_judge
+from autoopt.strategies.networks.mlp import MLP
 from autoopt.task.facts import Kind
 from autoopt.values import Slot
 
@@ -19,10 +19,10 @@ def test_products_of_training_run_in_it_and_those_of_scoring_in_float32(name: st
     where = context({"precision": name}, features="bf16 fp16")
     seen: dict[bool, set[torch.dtype]] = {True: set(), False: set()}
     with settled(where.slot, 1) as device:
-        network = MLP(width=16).network(data)
+        network = MLP(width=16).build(data)
         network.blocks[0].inner.register_forward_hook(lambda module, _, output: seen[module.training].add(output.dtype))
         plan = Plan.from_recipe(where.recipe, epochs=2, patience=5, seed=1)
-        fit(network, train_source(data, network, device), valid_judge(data, device), plan, Reports())
+        fit(network, MLP().source(data, where, device), MLP().judge(data, device), plan, Reports())
     assert seen == {True: {DTYPES[name]}, False: {torch.float32}}
     assert {p.dtype for p in network.parameters()} == {torch.float32}
 

@@ -1,19 +1,31 @@
 """Pruned networks: really smaller, still learning, and built again from their weights alone."""
 
 import gzip
+from dataclasses import replace
 from functools import cache
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from support_network import Reports, context
+from support_learning import CutOff, CutOffError
+from support_network import Reports, context, run, task
+from support_pixels import pictures
 from support_texts import run_codes, topics
 from torch import nn
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.model import Trained
+from autoopt.space.domains import Value
+from autoopt.strategies.learning.kept_state import MANIFEST
+from autoopt.strategies.model import Trained, TrainingData
 from autoopt.strategies.networks.exported import ExportedArtifact
+from autoopt.strategies.networks.images.depthwise_net import DepthwiseNet
+from autoopt.strategies.networks.images.patch_net import PatchNet
+from autoopt.strategies.networks.images.residual_net import ResidualNet
+from autoopt.strategies.networks.learner import Network
+from autoopt.strategies.networks.mlp import MLP
+from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.strategies.networks.texts.embedding_bag import EmbeddingBag
 from autoopt.strategies.networks.texts.text_cnn import TextCNN
 from autoopt.strategies.networks.texts.text_network import TextNetwork
@@ -22,6 +34,7 @@ from autoopt.strategies.shrinking.channels import without_channels
 from autoopt.strategies.shrinking.unstructured import masked, unstructured, zero_share
 from autoopt.strategies.shrinking.widths import rebuilt, widths
 from autoopt.task.facts import Kind
+from autoopt.values import FailureReason
 
 NETWORKS: dict[str, TextNetwork] = {
     "bag": EmbeddingBag(width=64, depth=2, epochs=6),
@@ -215,3 +228,121 @@ def test_the_learning_rate_is_a_share_of_the_trainings() -> None:
     _, _, reports = shrunk("bag", form="magnitude", share=0.2, epochs=2, steps=2, rate_share=0.5)
     assert max(reports.column("learning_rate")) <= 0.005 + 1e-9
     assert [step for step, _ in reports.seen] == [1, 2, 3, 4]
+
+
+SHAPES: dict[str, tuple[Network, TrainingData[Any]]] = {
+    "residual": (ResidualNet(width=32), pictures(rows=12)),
+    "depthwise": (DepthwiseNet(width=32), pictures(rows=12)),
+    "convolved patches": (PatchNet(mixer="convolution", width=64, depth=2), pictures(rows=12)),
+    "attended patches": (PatchNet(mixer="attention", width=64, depth=2), pictures(rows=12)),
+    "mlp": (MLP(width=64, depth=2), task(Kind.BINARY, rows=60)),
+    "mlp with embeddings": (MLP(width=64, depth=2), task(Kind.REGRESSION, rows=60, embed=True)),
+}
+
+
+def products(network: nn.Module, inputs: tuple[torch.Tensor, ...]) -> int:
+    """Multiplications of its linear and convolution layers on these rows: what latency hangs on."""
+    counted: list[int] = []
+
+    def count(layer: nn.Module, _: object, output: torch.Tensor) -> None:
+        counted.append(output.numel() * int(layer.weight[0].numel()))
+
+    layers = [layer for layer in network.modules() if isinstance(layer, (nn.Linear, nn.Conv1d, nn.Conv2d))]
+    hooks = [layer.register_forward_hook(count) for layer in layers]
+    with torch.no_grad():
+        network.eval()(*inputs)
+    for hook in hooks:
+        hook.remove()
+    return sum(counted)
+
+
+@pytest.mark.parametrize("steps", [1, 3])
+@pytest.mark.parametrize("name", SHAPES)
+def test_every_network_becomes_smaller_and_faster(name: str, steps: int) -> None:
+    model, data = SHAPES[name]
+    torch.manual_seed(0)
+    network = model.build(data)
+    inputs = tuple(values[:2] for values in model.inputs(data.valid))
+    heads = model.attention_heads()
+    found = [(weights(network), products(network, inputs))]
+    for smaller in without_channels(network, inputs, 0.5, steps=steps, heads=heads):
+        assert smaller(*inputs).shape == network(*inputs).shape
+        found.append((weights(smaller), products(smaller, inputs)))
+    assert found == sorted(found, reverse=True)
+    assert len(set(found)) == steps + 1
+    assert found[-1][0] < 0.6 * found[0][0]
+    assert found[-1][1] < 0.6 * found[0][1]
+    (at_once,) = without_channels(network, inputs, 0.5, heads=heads)
+    assert widths(at_once) == widths(smaller)
+
+
+@pytest.mark.parametrize("form", ["channels", "magnitude", "random"])
+@pytest.mark.parametrize("kind", [Kind.MULTICLASS, Kind.REGRESSION])
+def test_an_mlp_is_pruned_and_writes_its_graph(form: str, kind: Kind) -> None:
+    data, model = task(kind, embed=True), MLP(width=64, depth=1, epochs=4)
+    before = model.train(data, context(RECIPE))
+    pruning = {"prune": form, "prune.share": 0.5, "prune.steps": 2, "prune.epochs": 2}
+    after = model.shrink(before.artifact, data, context(RECIPE | pruning))
+    graph = after.artifact.graph()
+    scale = np.abs(after.valid_scores).max()
+    assert np.abs(run(graph, data.valid) - after.valid_scores).max() < 1e-5 * scale
+    if form == "channels":
+        assert graph.ByteSize() < 0.6 * before.artifact.graph().ByteSize()
+    else:
+        assert isinstance(after.artifact, NetworkArtifact)
+        layers = [w for w in after.artifact.weights.values() if w.ndim == 2]
+        assert "zero" in after.notes[0]
+        assert sum(int((w == 0).sum()) for w in layers) > 0.3 * sum(w.size for w in layers)
+
+
+def cut_short(folder: Path) -> None:
+    """A pruning in three steps that ends in the third."""
+    with pytest.raises(CutOffError):
+        pruned_in_three(folder, CutOff(2))
+
+
+def pruned_in_three(folder: Path | None, reports: Reports, **changes: Value) -> Trained:
+    data, model = task(Kind.BINARY), MLP(width=64, depth=1, epochs=1)
+    artifact = model.train(data, context(RECIPE)).artifact
+    recipe = RECIPE | {"prune": "channels", "prune.share": 0.5, "prune.steps": 3, "prune.epochs": 1, **changes}
+    return model.shrink(artifact, data, replace(context(recipe, reports=reports), checkpoints=folder))
+
+
+@pytest.mark.parametrize("form", ["channels", "magnitude", "random"])
+def test_cut_off_after_any_step_it_comes_to_the_same_network(form: str, tmp_path: Path) -> None:
+    undisturbed = pruned_in_three(None, Reports(), prune=form)
+    for after in (1, 2):
+        with pytest.raises(CutOffError):
+            pruned_in_three(tmp_path / "mine", CutOff(after), prune=form)
+    reports = Reports()
+    found = pruned_in_three(tmp_path / "mine", reports, prune=form)
+    assert [step for step, _ in reports.seen] == [3]
+    assert (found.valid_scores == undisturbed.valid_scores).all()
+
+
+def flip(path: Path) -> None:
+    content = bytearray(path.read_bytes())
+    content[-5] ^= 1
+    path.write_bytes(content)
+
+
+def test_a_damaged_or_foreign_step_is_removed_and_pruning_begins_anew(tmp_path: Path) -> None:
+    for folder, changes in ((tmp_path / "damaged", {}), (tmp_path / "foreign", {"prune.share": 0.3})):
+        cut_short(folder)
+        if not changes:
+            flip(next(folder.glob("*.safetensors")))
+        reports = Reports()
+        found = pruned_in_three(folder, reports, **changes)
+        assert [step for step, _ in reports.seen] == [1, 2, 3]
+        assert len(found.notes) == 1
+        assert (found.valid_scores == pruned_in_three(None, Reports(), **changes).valid_scores).all()
+
+
+def test_a_step_that_does_not_fit_is_removed_before_the_next_attempt(tmp_path: Path) -> None:
+    cut_short(tmp_path / "mine")
+    manifest = tmp_path / "mine" / MANIFEST
+    manifest.write_text(manifest.read_text().replace('"step": 2', '"step": 1'))  # weights of another step
+    with pytest.raises(StageFailure, match="does not fit") as caught:
+        pruned_in_three(tmp_path / "mine", Reports())
+    assert FailureReason(caught.value.reason).may_pass
+    assert not (tmp_path / "mine").exists()

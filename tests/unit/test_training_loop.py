@@ -15,7 +15,7 @@ from autoopt.strategies.learning.batch_size import BatchSize, batch_count, batch
 from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.training import Best
 from autoopt.strategies.learning.training_loop import Plan, fit, settled
-from autoopt.strategies.networks.mlp import MLP, train_source, valid_judge
+from autoopt.strategies.networks.mlp import MLP
 from autoopt.task.facts import Kind
 from autoopt.values import FailureReason
 
@@ -34,11 +34,11 @@ def test_batches_have_the_size_asked_for_and_none_is_a_single_row(rows: int, siz
 
 def test_the_network_sees_batches_of_the_size_in_the_recipe() -> None:
     data = task(Kind.BINARY)  # 160 train rows
-    network = MLP(width=16).network(data)
+    network = MLP(width=16).build(data)
     seen: list[int] = []
     network.register_forward_pre_hook(lambda module, args: seen.append(len(args[0])) if module.training else None)
     plan = Plan.from_recipe(Recipe({"batch_size": 64}), epochs=2, patience=9, seed=1)
-    fit(network, train_source(data, network, CPU), valid_judge(data, CPU), plan, Reports())
+    fit(network, MLP().source(data, context(), CPU), MLP().judge(data, CPU), plan, Reports())
     assert seen == [64, 64, 32] * 2
     assert plan.batch_size == BatchSize(rows=64)
 
@@ -55,13 +55,13 @@ def test_each_step_runs_at_the_rate_of_the_schedule() -> None:
 def staged(values: list[float]) -> tuple[Judge, Iterator[float]]:
     """A judge that says what it is told to, epoch by epoch."""
     left = iter(values)
-    judge = valid_judge(task(Kind.BINARY), CPU)
+    judge = MLP().judge(task(Kind.BINARY), CPU)
     return dataclasses.replace(judge, score=lambda _: next(left), greater_is_better=True), left
 
 
 def test_stops_when_patience_is_over_and_keeps_the_best_weights() -> None:
     data, reports = task(Kind.BINARY), Reports()
-    network = MLP(width=16).network(data)
+    network = MLP(width=16).build(data)
     kept: list[torch.Tensor] = []
 
     def report(epoch: int, values: dict[str, float]) -> None:
@@ -71,7 +71,7 @@ def test_stops_when_patience_is_over_and_keeps_the_best_weights() -> None:
     judge, left = staged([0.5, 0.7, 0.6, 0.6, 0.9])
     best = fit(
         network,
-        train_source(data, network, CPU),
+        MLP().source(data, context(), CPU),
         judge,
         Plan.from_recipe(Recipe({}), epochs=9, patience=2, seed=1),
         report,

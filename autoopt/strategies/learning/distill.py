@@ -1,5 +1,6 @@
 """Whether a network also learns from what another one says."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any, ClassVar, Final, final
 
@@ -11,8 +12,17 @@ from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import Slot
 
 BEST: Final = "best"
-TEACHER: Final = "distill.teacher"
-"""Name of the field that the search fills in: which trial taught."""
+BEST_THREE: Final = "best_three"
+TEACHERS: Final = ("distill.teacher", "distill.teacher_2", "distill.teacher_3")
+"""Names of the fields that the search fills in: which trials taught, the best first."""
+MOST_TEACHERS: Final = {BEST: 1, BEST_THREE: len(TEACHERS)}
+BETWEEN: Final = "+"
+_TAUGHT = (BEST, BEST_THREE)
+
+
+def joined(keys: Iterable[str]) -> str:
+    """One key for several teachers, given what each deployed; their order does not matter."""
+    return BETWEEN.join(sorted(keys))
 
 
 @final
@@ -20,15 +30,17 @@ TEACHER: Final = "distill.teacher"
 class Distill(Strategy):
     """Knowledge distillation (Hinton, Vinyals & Dean 2015): the target is mixed with a teacher's own answers.
 
-    The teacher is the study's best feasible trial when this one starts; its deployed graph answers for every training
+    Teachers are the study's best feasible trials when this one starts; their deployed graphs answer for every training
     row once, so that a step costs nothing more. Helps small networks most, which cannot fit hard labels but can follow
     how sure a large one is. Without a trial to learn from, the recipe is tried without it.
 
     * none: the target as the data have it.
     * best: mixed with the best trial's answers.
+    * best_three: with the mean of three, the best trials that were trained apart; of fewer where there are no three.
 
     weight 0.1 to 1: the share of the teacher's answer. temperature 1 to 10: above 1, what the teacher holds for second
-    best counts more. teacher: number of the trial, filled in by the search, so that an exported recipe says who taught.
+    best counts more. teacher, teacher_2, teacher_3: numbers of the trials, filled in by the search, so that an exported
+    recipe says who taught.
     """
 
     name: ClassVar[str] = "distill"
@@ -36,15 +48,19 @@ class Distill(Strategy):
     topic: ClassVar[Topic] = Topic.DISTILLATION
     when: ClassVar = {"model": NETWORKS}
     field_when: ClassVar = {
-        "weight": {"distill": (BEST,)},
-        "temperature": {"distill": (BEST,)},
-        "teacher": {"distill": (BEST,)},
+        "weight": {"distill": _TAUGHT},
+        "temperature": {"distill": _TAUGHT},
+        "teacher": {"distill": _TAUGHT},
+        "teacher_2": {"distill": (BEST_THREE,)},
+        "teacher_3": {"distill": (BEST_THREE,)},
     }
 
-    source: str = choice("none", BEST, main=True, help="whose answers are learned beside the target")
+    source: str = choice("none", *_TAUGHT, main=True, help="whose answers are learned beside the target")
     weight: float = real(0.5, low=0.1, high=1.0, help="share of the teacher's answer in the target")
     temperature: float = real(2.0, low=1.0, high=10.0, log=True, help="how much the teacher's second best counts")
     teacher: int = whole(0, low=0, high=1_000_000, help="number of the trial that taught; the search fills it in")
+    teacher_2: int = whole(0, low=0, high=1_000_000, help="of the second best, where three taught")
+    teacher_3: int = whole(0, low=0, high=1_000_000, help="of the third best")
 
     @classmethod
     def applies(cls, task: TaskFacts, slot: Slot) -> str | None:

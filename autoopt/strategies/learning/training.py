@@ -139,18 +139,29 @@ class Training:
             for index, state in optimizer.state_dict()["state"].items():
                 pairs = ((f"{_STATE}{number}/{index}/{key}", value) for key, value in state.items())
                 yield from ((name, value) for name, value in pairs if isinstance(value, Tensor))
-        yield "random/torch", torch.get_rng_state()
+        yield from ((f"random/{name}", state) for name, state in random_states(self.device).items())
         yield "random/shuffle", self.shuffle.get_state()
         yield "random/noise", self.noise.get_state()
-        if self.device.type != "cpu":
-            yield "random/device", torch.get_device_module(self.device).get_rng_state(self.device)
 
     def _restore_random(self, states: Mapping[str, Tensor]) -> None:
-        torch.set_rng_state(states["torch"])
+        set_random_states(states, self.device)
         self.shuffle.set_state(states["shuffle"])
         self.noise.set_state(states["noise"])
-        if self.device.type != "cpu":
-            torch.get_device_module(self.device).set_rng_state(states["device"], self.device)
+
+
+def random_states(device: torch.device) -> dict[str, Tensor]:
+    """Of torch's own generators: the CPU's as `torch`, and that of another device as `device`."""
+    states = {"torch": torch.get_rng_state()}
+    if device.type != "cpu":
+        states["device"] = torch.get_device_module(device).get_rng_state(device)
+    return states
+
+
+def set_random_states(states: Mapping[str, Tensor], device: torch.device) -> None:
+    """Put torch's own generators where `random_states` found them. Raises KeyError, RuntimeError or TypeError."""
+    torch.set_rng_state(states["torch"])
+    if device.type != "cpu":
+        torch.get_device_module(device).set_rng_state(states["device"], device)
 
 
 def _under(tensors: Mapping[str, Tensor], part: str) -> dict[str, Tensor]:

@@ -43,6 +43,7 @@ class Learned:
     value: float  # their valid metric
     epochs: int  # done
     notes: tuple[str, ...]
+    earlier_s: float = 0.0  # that processes before this one spent on it, where it went on from their checkpoint
 
 
 @contextlib.contextmanager
@@ -121,6 +122,7 @@ def fit(
         value=training.best.value,
         epochs=training.epoch,
         notes=(*notes(training, limit_s), *told),
+        earlier_s=training.seconds,
     )
 
 

@@ -1,4 +1,4 @@
-"""What the networks that torch exports have in common: built, trained by the one loop, traced, kept."""
+"""What networks have in common: built, trained by the one loop, traced, kept, pruned."""
 
 import contextlib
 from abc import abstractmethod
@@ -99,7 +99,7 @@ class Network(Model):
             scores = judge.scores(network)
             artifact = self.artifact(network.cpu(), data)
         told = (*learned.notes, *speed_notes, *notes, *context.ranks.notes)
-        return Trained(artifact=artifact, valid_scores=scores, notes=told)
+        return Trained(artifact=artifact, valid_scores=scores, notes=told, earlier_s=learned.earlier_s)
 
     def follow(self, data: TrainingData[Any], context: TrainingContext) -> None:
         from autoopt.strategies.networks.speed import settled_speed
@@ -153,11 +153,12 @@ class Network(Model):
 
     def shrink(self, artifact: Artifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
         from autoopt.strategies.networks.exported import ExportedArtifact
+        from autoopt.strategies.networks.mlp_graph import NetworkArtifact
         from autoopt.strategies.shrinking.shrink import shrunk
 
-        if not isinstance(artifact, ExportedArtifact):
+        if not isinstance(artifact, ExportedArtifact | NetworkArtifact):
             return super().shrink(artifact, data, context)
-        return shrunk(self, artifact, data, context)
+        return shrunk(self, artifact.weights, data, context)
 
     def attention_heads(self) -> Mapping[str, int]:
         """Of the layers that give queries, keys and values at once, by name in the network: how many heads."""

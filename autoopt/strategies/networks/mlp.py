@@ -2,20 +2,22 @@
 
 import math
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, ClassVar, final
+from typing import TYPE_CHECKING, ClassVar, final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import choice, real, whole
-from autoopt.strategies.model import Artifact, Features, Model, TableData, Trained, TrainingContext
+from autoopt.strategies.model import CODES, FEATURES, Artifact, Features, Prepared, TableData, Trained, TrainingContext
+from autoopt.strategies.networks.learner import Network, target_moments
 from autoopt.strategies.networks.mlp_graph import Architecture
-from autoopt.task.facts import TaskFacts
+from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import FailureReason
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
+    from torch import Tensor
 
     from autoopt.strategies.learning.judge import Judge
     from autoopt.strategies.learning.source import Source
@@ -55,7 +57,7 @@ def standardisation(numbers: NDArray[np.float32]) -> tuple[NDArray[np.float32], 
 
 @final
 @dataclass(frozen=True, kw_only=True)
-class MLP(Model):
+class MLP(Network):
     """A residual multilayer perceptron (Gorishniy et al. 2021, "Revisiting Deep Learning Models for Tabular Data").
 
     Numbers, and an embedding for each category with `encode: embed`, through a linear layer and `depth` blocks of
@@ -67,8 +69,9 @@ class MLP(Model):
     """
 
     name: ClassVar[str] = "mlp"
-    learns_in_steps: ClassVar[bool] = True
-    artifact_kind: ClassVar[str] = "network"
+    modalities: ClassVar[tuple[Modality, ...]] = (Modality.TABULAR,)
+    artifact_kind: ClassVar[str] = "network"  # it writes its graph itself: smaller than a traced one, and in no time
+    input_names: ClassVar[tuple[str, ...]] = (FEATURES, CODES)
     field_when: ClassVar = {"embedding_scale": {"encode": ("embed",)}}
 
     width: int = whole(256, low=16, high=1024, log=True, help="units of each layer, rounded to a multiple of 8")
@@ -80,7 +83,7 @@ class MLP(Model):
     patience: int = whole(8, low=1, high=100, log=True, help="epochs without a better valid metric before the end")
     embedding_scale: float = real(1.0, low=0.25, high=2.0, log=True, help="width of embeddings, times the usual rule")
 
-    def architecture(self, facts: TaskFacts, features: Features) -> Architecture:
+    def shape(self, facts: TaskFacts, features: Features) -> Architecture:
         """The network's shape for these features."""
         return Architecture(
             inputs=features.numbers.shape[1],
@@ -106,11 +109,11 @@ class MLP(Model):
             classes=len(data.facts.classes),
         )
         with settled(context.slot, context.seed) as device:
-            network = self.network(data).to(device)
-            judge = valid_judge(data, device)
+            network = self.build(data).to(device)
+            judge = self.judge(data, device)
             learned = fit(
                 network,
-                train_source(data, network, device),
+                self.source(data, context, device),
                 judge,
                 plan,
                 context.report,
@@ -118,7 +121,8 @@ class MLP(Model):
                 limit_s=context.limit_s,
             )
             scores = judge.scores(network)
-        return Trained(artifact=network.artifact(), valid_scores=scores, notes=learned.notes)
+        artifact = self.artifact(network, data)
+        return Trained(artifact=artifact, valid_scores=scores, notes=learned.notes, earlier_s=learned.earlier_s)
 
     def untrained(self, data: TableData, context: TrainingContext) -> Artifact | None:
         import torch
@@ -127,26 +131,66 @@ class MLP(Model):
 
         _check(data)
         with settled(context.slot, context.seed), torch.no_grad():
-            network = self.network(data)
+            network = self.build(data)
             for parameter in network.parameters():
                 if parameter.ndim == 1:  # fresh scales are all alike, and equal constants are stored once
                     parameter.uniform_(0.5, 1.5)
         return network.artifact()
 
-    def network(self, data: TableData) -> "ResidualMLP":
+    def build(self, data: TableData) -> "ResidualMLP":
         """The network with random weights, and what it takes from the data before it learns."""
         import torch
 
         from autoopt.strategies.networks.residual_mlp import ResidualMLP
 
-        network = ResidualMLP(self.architecture(data.facts, data.train), self.dropout)
+        network = ResidualMLP(self.shape(data.facts, data.train), self.dropout)
         shift, scale = standardisation(data.train.numbers)
         network.shift.copy_(torch.from_numpy(shift))
         network.scale.copy_(torch.from_numpy(scale))
         if not data.facts.kind.classifies:
-            network.target_shift.fill_(float(data.train_target.mean()))
-            network.target_scale.fill_(float(data.train_target.std()) or 1.0)
+            mean, spread = target_moments(data)
+            network.target_shift.fill_(mean)
+            network.target_scale.fill_(spread)
         return network
+
+    def inputs(self, prepared: Prepared) -> "tuple[Tensor, ...]":
+        import torch
+
+        if not isinstance(prepared, Features):
+            raise TypeError(f"an mlp takes Features, not {type(prepared).__name__}")
+        # Copies: arrays read from a store may be read-only, which torch warns of.
+        return torch.tensor(prepared.numbers), torch.tensor(prepared.codes)
+
+    def target(self, data: TableData) -> "Tensor":
+        import torch
+
+        if data.facts.kind.classifies:
+            return super().target(data)
+        shift, scale = (float(np.float32(moment)) for moment in target_moments(data))  # as the network keeps them
+        return torch.tensor(((data.train_target - shift) / scale).astype(np.float32)[:, None])
+
+    def source(self, data: TableData, context: TrainingContext, device: "torch.device") -> "Source":
+        """The train part on the device, whole."""
+        from autoopt.strategies.learning.source import TensorSource
+
+        inputs = tuple(values.to(device) for values in self.inputs(data.train))
+        return TensorSource(inputs, self.target(data).to(device))
+
+    def judge(self, data: TableData, device: "torch.device") -> "Judge":
+        from autoopt.strategies.learning.judge import Judge, tensor_parts, valid_metric
+        from autoopt.strategies.networks.residual_mlp import network_scores
+
+        value, greater_is_better = valid_metric(data)
+        inputs = tuple(values.to(device) for values in self.inputs(data.valid))
+        return Judge(
+            parts=tensor_parts(inputs, rows=SCORING_ROWS),
+            scores_of=network_scores,
+            score=value,
+            greater_is_better=greater_is_better,
+        )
+
+    def artifact(self, network: "ResidualMLP", data: TableData) -> Artifact:
+        return network.artifact()
 
 
 def _check(data: TableData) -> None:
@@ -158,37 +202,3 @@ def _check(data: TableData) -> None:
             raise StageFailure(FailureReason.NOT_FINITE, f"{message}: a network needs an `impute` other than native")
     if data.train.rows < 2:
         raise StageFailure(FailureReason.ERROR, f"a network needs at least 2 train rows, and got {data.train.rows}")
-
-
-def train_source(data: TableData, network: "ResidualMLP", device: "torch.device") -> "Source":
-    """The train part on the device, a regression's target standardised."""
-    import torch
-
-    from autoopt.strategies.learning.source import TensorSource
-
-    target: NDArray[Any] = data.train_target if data.shares is None else data.shares
-    if not data.facts.kind.classifies:
-        shift, scale = float(network.target_shift), float(network.target_scale)
-        target = ((target - shift) / scale).astype(np.float32)[:, None]
-    return TensorSource(_tensors(data.train, device), torch.tensor(target, device=device))
-
-
-def valid_judge(data: TableData, device: "torch.device") -> "Judge":
-    """The task's metric on the valid part."""
-    from autoopt.strategies.learning.judge import Judge, tensor_parts, valid_metric
-    from autoopt.strategies.networks.residual_mlp import network_scores
-
-    value, greater_is_better = valid_metric(data)
-    return Judge(
-        parts=tensor_parts(_tensors(data.valid, device), rows=SCORING_ROWS),
-        scores_of=network_scores,
-        score=value,
-        greater_is_better=greater_is_better,
-    )
-
-
-def _tensors(features: Features, device: "torch.device") -> "tuple[torch.Tensor, torch.Tensor]":
-    import torch
-
-    # Copies: arrays read from a store may be read-only, which torch warns of.
-    return torch.tensor(features.numbers, device=device), torch.tensor(features.codes, device=device)

@@ -113,6 +113,14 @@ class OwnModule(Network):
         with own_code(data.facts):
             super().follow(data, context)
 
+    def shrink(self, artifact: Artifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
+        from autoopt.strategies.networks.own_task import own_code
+        from autoopt.task.module.items import seed_everything
+
+        seed_everything(context.seed)
+        with own_code(data.facts):
+            return super().shrink(artifact, data, context)
+
     def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
         from autoopt.strategies.networks.untraced import UntracedArtifact
 

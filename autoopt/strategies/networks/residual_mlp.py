@@ -1,5 +1,6 @@
 """The residual MLP as a torch module: what is trained. Its graph is written in `network`, from the same weights."""
 
+from dataclasses import replace
 from typing import final
 
 import torch
@@ -70,10 +71,11 @@ class ResidualMLP(nn.Module):  # type: ignore[misc]
         return self.head(hidden)
 
     def artifact(self) -> NetworkArtifact:
-        """The weights as they are now; counters of batches seen are left out."""
+        """The weights as they are now, pruned or not; counters of batches seen are left out."""
         state = {name: value for name, value in self.state_dict().items() if value.is_floating_point()}
         weights: Weights = {name: value.detach().cpu().numpy().copy() for name, value in state.items()}
-        return NetworkArtifact(architecture=self.architecture, weights=weights)
+        architecture = replace(self.architecture, width=int(self.stem.out_features))
+        return NetworkArtifact(architecture=architecture, weights=weights)
 
 
 def network_scores(network: ResidualMLP, inputs: tuple[Tensor, ...]) -> Tensor:

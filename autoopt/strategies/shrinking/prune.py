@@ -22,7 +22,8 @@ class Prune(Strategy):
     * channels: whole channels, units and embedding columns with the smallest weights are removed from all layers that
       share them (Fang et al. 2023, "DepGraph"). The network that is left is smaller and faster; a share of 0.5 leaves
       about a quarter of the weights between layers, and half of the embeddings; of embeddings that are pooled in two
-      ways (embedding_bag.pooling: mean_max) all. Needs torch-pruning (the extra `pruning`).
+      ways (embedding_bag.pooling: mean_max), and of those of categories in tables, all. Needs torch-pruning (the extra
+      `pruning`).
     * magnitude: the smallest weights of all layers become zero (Han et al. 2015, "Learning both Weights and
       Connections"). The graph keeps its shape: it compresses better, but takes as long and as many bytes unpacked.
     * random: the same with weights drawn by chance, to see what choosing them is worth.

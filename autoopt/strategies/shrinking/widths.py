@@ -16,12 +16,14 @@ Shapes = Mapping[str, tuple[int, ...]]
 def rebuilt(network: nn.Module, weights: Mapping[str, NDArray[np.generic]]) -> nn.Module:
     """The network, each layer made as wide as its weights in the state dict `weights`, with these weights; in place.
 
-    Raises StageFailure when a layer of another width cannot be made by its weights' shapes alone.
+    Counters of batches, which an artifact may leave out, stay at what a new network has. Raises StageFailure when a
+    layer of another width cannot be made by its weights' shapes alone.
     """
     shapes = {name: tuple(values.shape) for name, values in weights.items()}
     for name, module in network.named_modules():
         _resize(module, name, {n.rpartition(".")[2]: s for n, s in shapes.items() if n.rpartition(".")[0] == name})
-    network.load_state_dict({name: torch.tensor(values) for name, values in weights.items()})
+    counters = {n: v for n, v in network.state_dict().items() if n not in weights and not v.is_floating_point()}
+    network.load_state_dict({**counters, **{name: torch.tensor(values) for name, values in weights.items()}})
     return network
 
 

@@ -43,7 +43,8 @@ def head_trained(model: Network, data: TrainingData[Any], context: TrainingConte
         )
         scores = judge.scores(head)
         artifact = model.artifact(network.cpu(), data)
-    return Trained(artifact=artifact, valid_scores=scores, notes=(*learned.notes, "features were computed once"))
+    told = (*learned.notes, "features were computed once")
+    return Trained(artifact=artifact, valid_scores=scores, notes=told, earlier_s=learned.earlier_s)
 
 
 def _features(
