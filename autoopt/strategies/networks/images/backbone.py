@@ -76,7 +76,7 @@ class Backbone(PixelNetwork):
 
     def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
         always_alike = self.learns == "head" and Augment.from_recipe(context.recipe).leaves_images
-        if not always_alike:
+        if not always_alike or context.ranks.size > 1:
             return super().train(data, context)
         from autoopt.strategies.networks.images.frozen_body import head_trained
 
