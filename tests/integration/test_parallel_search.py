@@ -15,18 +15,19 @@ SMALL = ("--set", "model=residual_net", "--set", "residual_net.width=8", "--set"
 
 
 def notes_of(folder: Path) -> list[list[str]]:
+    """Of each trial that was trained."""
     with Ledger.open(f"sqlite:///{folder / 'home' / 'autoopt.db'}", create=False) as ledger:
-        return [list(trial.notes) for trial in ledger.trials("s")]
+        return [list(trial.notes) for trial in ledger.trials("s") if trial.recipe["model"] == "residual_net"]
 
 
 def test_two_ranks_train_each_trial_and_the_best_is_exported(tmp_path: Path) -> None:
     chosen = ("--set", "parallel=ddp", "--set", "resolution=half", "--slots", "2", "--trials", "2")
     ran = run_process(*DIGITS, *SMALL, *chosen, folder=tmp_path)
     assert ran.code == 0, ran.err
-    assert ran.last_json["best"]["valid"] > 0.3
+    assert ran.last_json["best"]["valid"] > 0.2  # guessing gives 0.1
     for notes in notes_of(tmp_path):
         assert "trained by 2 ranks, each with its share of every batch" in notes
-    assert load_bundle(tmp_path / "home" / "bundles" / "s").manifest.facts.classes
+    assert len(load_bundle(tmp_path / "home" / "bundles" / "s").classes) == 10
 
 
 def test_a_recipe_that_leaves_it_open_is_settled_by_the_first_training(tmp_path: Path) -> None:
