@@ -30,6 +30,7 @@ class Trial:
 
     number: int
     recipe: str
+    source: str
     state: str
     duplicate_of: int | None
     artifact_key: str
@@ -52,7 +53,8 @@ class Picture:
 
     @property
     def counted(self) -> int:
-        return sum(t.state in COUNTED for t in self.trials)
+        """Trials of the budget; an ensemble comes on top of it."""
+        return sum(t.state in COUNTED and t.source != "ensemble" for t in self.trials)
 
     @property
     def best(self) -> float | None:
@@ -102,7 +104,7 @@ def picture(home: Path, study: str = STUDY) -> Picture | None:
 
 
 def _trial(row: sqlite3.Row, passes: Mapping[str, Mapping[str, float]]) -> Trial:
-    kept = ("number", "recipe", "state", "duplicate_of", "artifact_key", "artifact_sha256", "finished_at")
+    kept = ("number", "recipe", "source", "state", "duplicate_of", "artifact_key", "artifact_sha256", "finished_at")
     every = {name: value for found in passes.values() for name, value in found.items()}
     return Trial(**{k: row[k] for k in kept}, found=dict(passes.get("search", {})), quality=every.get("quality"))
 

@@ -120,7 +120,7 @@ def check_backbone(facts: TaskFacts, space: Space) -> None:
 def check_pins(pins: Iterable[str], space: Space) -> None:
     """Pinned choices that no model left in the space can go with: every trial would fail. Raises OptionError."""
     known = models()
-    left = [known[str(value)] for value in _choices(space, "model")]
+    left = [known[str(value)] for value in _choices(space, "model") if value in known]  # none of an ensemble's recipe
     problems = []
     for name in dict.fromkeys(text.partition("=")[0].strip() for text in pins):
         values = _choices(space, name)

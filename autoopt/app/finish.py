@@ -1,16 +1,16 @@
 """The end of a session and every export: measure again, pick, verify, write the bundle, tell the tracking side."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
 
 from autoopt.app.context import StudyContext
+from autoopt.app.ensembling import Ensembler, member_teachers
+from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
 from autoopt.bundle import BundleContents, environment, write_bundle
 from autoopt.errors import StudyError
-from autoopt.executors import Executor, Failed, Finished, Job
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
 from autoopt.orchestrator.loop import Outbox
@@ -34,14 +34,6 @@ REMEASURING_SHARES = (0.6, 0.3, 0.3)
 """Of the time for measuring again: how much each pass may take."""
 
 
-MAX_TRIES = 3
-"""How often a step of the export is tried when its process dies."""
-
-
-class ExportStopped(Exception):
-    """The user wants no export any more."""
-
-
 @dataclass(frozen=True, kw_only=True)
 class Exported:
     """What an export left."""
@@ -63,25 +55,32 @@ class Finisher:
         context: StudyContext,
         ledger: Ledger,
         writer: StudyWriter,
-        executor: Executor,
+        jobs: Jobs,
         outbox: Outbox,
         observer: Observer,
-        stopping: Callable[[], bool] = lambda: False,
+        ensembler: Ensembler | None = None,
     ) -> None:
-        """`stopping` tells whether the user wants no export any more: then ExportStopped is raised."""
+        """`ensembler`: where the end of a session also averages what it found."""
         self._context = context
         self._ledger = ledger
         self._writer = writer
-        self._executor = executor
+        self._jobs = jobs
         self._outbox = outbox
         self._observer = observer
-        self._stopping = stopping
+        self._ensembler = ensembler
 
-    def finish(self, *, seconds: float, output: str | None) -> Exported | None:
-        """Measure the candidates again on the idle machine, then export the best. None without any candidate."""
+    def finish(self, *, seconds: float, ensemble_s: float, output: str | None) -> Exported | None:
+        """Measure the candidates again on the idle machine, average them, then export the best.
+
+        `ensemble_s` comes on top of `seconds`. None without any candidate.
+        """
         end = time.monotonic() + seconds
         self._observer.phase("measuring the best again, everything idle")
         self._remeasure(0.45 * seconds)
+        if self._ensembler is not None:
+            began = time.monotonic()
+            self._ensembler.build(ensemble_s)
+            end += time.monotonic() - began
         if self.candidate("best") is None:
             return None
         return self.export("best", output=output, seconds=max(1.0, end - time.monotonic()))
@@ -144,7 +143,7 @@ class Finisher:
             artifact_keys=tuple(dict.fromkeys(t.artifact_key for t in chosen)),
             seconds=seconds,
         )
-        result = self._run(REMEASURE_ENTRY, job.to_json())
+        result = self._jobs.run(REMEASURE_ENTRY, job.to_json())
         measures: dict[int, Mapping[str, Measurement]] = {}
         states: dict[int, tuple[TrialState, str]] = {}
         for trial in chosen:
@@ -190,6 +189,7 @@ class Finisher:
         return {e.sha256: e.test for e in exports if e.number == number and e.test is not None}
 
     def _verify_pair(self, recipe: Recipe, twin: str | None, *, seconds: float, look_at_test: bool) -> VerifyResult:
+        trials = self._ledger.trials(self._context.study.name)
         job = VerifyJob(
             snapshot=self._context.snapshot,
             store=str(self._context.home.store),
@@ -199,9 +199,10 @@ class Finisher:
             tolerance=self._context.tolerance,
             seconds=seconds,
             look_at_test=look_at_test,
-            teacher_key=teacher_key(recipe, self._ledger.trials(self._context.study.name)),
+            teacher_key=teacher_key(recipe, trials),
+            member_teachers=member_teachers(recipe, trials),
         )
-        return VerifyResult.from_json(self._run(VERIFY_ENTRY, job.to_json()))
+        return VerifyResult.from_json(self._jobs.run(VERIFY_ENTRY, job.to_json()))
 
     def _choose(self, trial: TrialRow, verified: VerifyResult) -> tuple[str, str]:
         """What `predict` uses: what the pick deploys if that keeps the limits, else the other if that does."""
@@ -269,26 +270,3 @@ class Finisher:
             if artifact.test is not None:
                 found[f"{artifact.role}_test"] = artifact.test.value
         return found
-
-    def _run(self, entry: str, payload: Mapping[str, Any]) -> dict[str, Any]:
-        """One job on the first slot, tried again when its process dies. Raises StudyError, ExportStopped."""
-        ended = self._wait_for(entry, payload)
-        for _ in range(MAX_TRIES - 1):
-            if isinstance(ended, Failed) and ended.reason.may_pass:
-                ended = self._wait_for(entry, payload)
-        if isinstance(ended, Failed):
-            raise StudyError(f"{entry.split(':')[-1]} failed ({ended.reason.value}): {ended.message}")
-        return ended.result
-
-    def _wait_for(self, entry: str, payload: Mapping[str, Any]) -> Finished | Failed:
-        token = f"finish-{time.monotonic_ns()}"
-        slot = self._executor.slots[0]
-        self._executor.submit(Job(token=token, entry=entry, payload=payload, slot=slot, progress_deadline_s=600))
-        while True:
-            for event in self._executor.poll(0.2):
-                if event.token == token and isinstance(event, Finished | Failed):
-                    return event
-            if self._stopping():
-                self._executor.cancel(token)
-                raise ExportStopped
-            self._outbox.pump(self._writer)

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import FrameType
 
 from autoopt.app.context import StudyContext
-from autoopt.app.finish import Exported, ExportStopped, Finisher
+from autoopt.app.ensembling import Ensembler, may_combine
+from autoopt.app.finish import Exported, Finisher
+from autoopt.app.jobs import ExportStopped, Jobs
 from autoopt.app.options import Places
 from autoopt.app.slots import slots_for
 from autoopt.app.wiring import make_executor, make_outbox, make_planner, quiet_reference_ms
@@ -38,6 +40,8 @@ ABANDONED = (("tasks", ".*.tmp"), ("bundles", ".*"), ("mlflow-artifacts/.reloade
 """Where a kill can leave something half made, and how it is called; the store clears itself."""
 LEAST_SEARCH_S = 1.0
 """With less of the budget left, what is there is exported and nothing new begun."""
+ENSEMBLE_SHARE, MOST_ENSEMBLE_S = 0.3, 30.0
+"""Of the time for the end: how much averaging the trials may take; without a budget of time, seconds at most."""
 GRACE_SHARE = 0.6
 """Of the reserve: how much the search may take while it has found nothing, as then there is nothing to export."""
 
@@ -97,16 +101,25 @@ class _Parts:
             observer=self.observer,
         )
 
-    def finisher(self, stopping: Callable[[], bool]) -> Finisher:
-        """What measures again and exports."""
+    def finisher(self, planner: Planner, stopping: Callable[[], bool]) -> Finisher:
+        """What measures again, averages and exports."""
+        jobs = Jobs(self.executor, pump=lambda: self.outbox.pump(self.writer), stopping=stopping)
+        ensembler = Ensembler(
+            context=self.context,
+            ledger=self.ledger,
+            writer=self.writer,
+            planner=planner,
+            jobs=jobs,
+            observer=self.observer,
+        )
         return Finisher(
             context=self.context,
             ledger=self.ledger,
             writer=self.writer,
-            executor=self.executor,
+            jobs=jobs,
             outbox=self.outbox,
             observer=self.observer,
-            stopping=stopping,
+            ensembler=ensembler if may_combine(self.context.space) else None,
         )
 
 
@@ -147,16 +160,22 @@ def _search_and_export(parts: _Parts, planner: Planner, output: str | None) -> t
         if stopped is StopReason.USER:
             return stopped, None
         try:
-            exported = parts.finisher(was_asked).finish(seconds=_export_seconds(parts.clock), output=output)
+            seconds, ensemble_s = end_seconds(parts.clock.left_s, may_combine(parts.context.space))
+            finisher = parts.finisher(planner, was_asked)
+            exported = finisher.finish(seconds=seconds, ensemble_s=ensemble_s, output=output)
         except ExportStopped:
             return StopReason.USER, None
         _close_study(parts.writer, stopped)
         return stopped, exported
 
 
-def _export_seconds(clock: BudgetClock) -> float:
-    """How long measuring at the end may take: what the budget leaves, less the writing and the tracking."""
-    return 3.0 if clock.left_s == float("inf") else max(1.0, min(clock.left_s - 3.0, 40.0))
+def end_seconds(left_s: float, combining: bool) -> tuple[float, float]:
+    """(measuring, averaging): how long each may take at the end, of what the budget leaves for more than writing."""
+    if left_s == float("inf"):
+        return 3.0, MOST_ENSEMBLE_S
+    both = max(1.0, min(left_s - 3.0, 40.0))
+    ensemble_s = min(ENSEMBLE_SHARE * both, MOST_ENSEMBLE_S) if combining else 0.0
+    return both - ensemble_s, ensemble_s
 
 
 def _drain_seconds(clock: BudgetClock, stopped: StopReason) -> float:

@@ -5,6 +5,7 @@ from typing import Any
 
 from autoopt.app.context import StudyContext
 from autoopt.app.finish import Finisher
+from autoopt.app.jobs import Jobs
 from autoopt.app.options import Places
 from autoopt.app.pick import picked
 from autoopt.app.slots import slots_for
@@ -93,7 +94,7 @@ class Study:
                 context=self._context,
                 ledger=ledger,
                 writer=writer,
-                executor=executor,
+                jobs=Jobs(executor, pump=lambda: outbox.pump(writer), stopping=lambda: False),
                 outbox=outbox,
                 observer=observer or Silent(),
             )

@@ -18,6 +18,7 @@ from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import StopReason
 from autoopt.report.wording import NONE, choices_that_matter, measure_cells, milliseconds, number
+from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.task.facts import Modality
 from autoopt.values import TrialState, format_bytes, format_seconds
 
@@ -52,7 +53,8 @@ def front_table(trials: Sequence[TrialRow], metric: str, baseline: float | None)
 
 def artifact_table(manifest: Mapping[str, Any]) -> Table:
     """The exported pair, measured again: quality on valid and test, latency of one row and of 256, size."""
-    table = Table(title=f"exported: trial {manifest['trial']} and its twin", title_justify="left", box=None)
+    told = f" ({ensemble_words(manifest['recipe'])})" if is_ensemble(manifest["recipe"]) else ""
+    table = Table(title=f"exported: trial {manifest['trial']}{told} and its twin", title_justify="left", box=None)
     table.add_column("", header_style="dim")
     for heading in ("valid", "test", "95 % of test", "1 row", "256 rows", "size"):
         table.add_column(heading, justify="right", header_style="dim", no_wrap=True)

@@ -5,7 +5,17 @@ from typing import Any
 
 from sqlalchemy import Connection, RowMapping, func, select
 
-from autoopt.ledger.rows import AttemptRow, ExportRow, OutboxRow, RungRow, StepRow, StudyRow, Totals, TrialRow
+from autoopt.ledger.rows import (
+    UNBUDGETED,
+    AttemptRow,
+    ExportRow,
+    OutboxRow,
+    RungRow,
+    StepRow,
+    StudyRow,
+    Totals,
+    TrialRow,
+)
 from autoopt.ledger.schema import attempts, exports, measures, outbox, rungs, steps, studies, trials
 from autoopt.values import AttemptState, Budget, Measurement, StudyState, TrialState
 
@@ -133,8 +143,9 @@ def _export_row(row: RowMapping) -> ExportRow:
 
 
 def totals(connection: Connection, study_id: int) -> Totals:
-    """Trials by state, from the index alone."""
-    query = select(trials.c.state, func.count()).where(trials.c.study_id == study_id).group_by(trials.c.state)
+    """Trials by state, those that use up none of the budget left out."""
+    wanted = (trials.c.study_id == study_id) & (trials.c.source != UNBUDGETED)
+    query = select(trials.c.state, func.count()).where(wanted).group_by(trials.c.state)
     return Totals(**{state: count for state, count in connection.execute(query)})
 
 

@@ -3,12 +3,15 @@
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Final, Literal
 
 from autoopt.values import AttemptState, Budget, Measurement, Measures, StudyState, TrialState
 
-Source = Literal["portfolio", "planner", "recipe", "again"]
-"""Where a recipe came from: known-good ones, Optuna, the user's --recipe, or a trial that was stopped."""
+Source = Literal["portfolio", "planner", "recipe", "again", "ensemble"]
+"""Where a recipe came from: known-good ones, Optuna, the user's --recipe, a trial that was stopped, or several trials
+whose predictions are averaged at a session's end."""
+UNBUDGETED: Final = "ensemble"
+"""The source whose trials use up none of a budget of trials: they come on top, within the time."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -49,6 +52,11 @@ class TrialRow:
     attempts: int
     duplicate_of: int | None
     slot_index: int | None  # of the last attempt
+
+    @property
+    def counts(self) -> bool:
+        """Whether it used up one trial of the budget."""
+        return self.state.counts and self.source != UNBUDGETED
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,7 +119,7 @@ class OutboxRow:
 
 @dataclass(frozen=True, kw_only=True)
 class Totals:
-    """How many trials stand where."""
+    """How many trials stand where; ensembles, which use up none of the budget, left out."""
 
     complete: int = 0
     pruned: int = 0

@@ -116,6 +116,31 @@ class StudyWriter:
 
         return self._write(work)
 
+    def record_result(
+        self,
+        number: int,
+        recipe: Mapping[str, Any],
+        sha256: str,
+        source: Source,
+        slot_index: int,
+        outcome: TrialOutcome,
+        outbox: Sequence[Mapping[str, Any]] = (),
+    ) -> None:
+        """A trial with its result, whole or not at all: for what need not be tried again when its owner dies.
+
+        The same call again changes nothing.
+        """
+        trial = records.new_trial(number, recipe, sha256, source=source, state=TrialState.RUNNING)
+        token = secrets.token_hex(16)
+
+        def work(connection: Connection) -> None:
+            if records.add_trial(connection, self.study_id, trial):
+                records.add_attempt(connection, self.study_id, number, slot_index, token)
+                records.end_trial(connection, self.study_id, token, number, outcome)
+                records.add_outbox(connection, self.study_id, outbox)
+
+        self._write(work)
+
     def record_duplicate(
         self,
         number: int,

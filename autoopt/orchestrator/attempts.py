@@ -9,10 +9,11 @@ from autoopt.executors import Progress
 from autoopt.ledger import StudyRow, TrialOutcome
 from autoopt.orchestrator.mirror import failure_text, trial_payload
 from autoopt.orchestrator.observer import SlotView
+from autoopt.planners import PlannerOutcome
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EvaluateResult
 from autoopt.stages.keys import TRAIN
-from autoopt.values import QUALITY, FailureReason, Slot, TrialState
+from autoopt.values import QUALITY, FailureReason, Limit, Measures, Objective, Slot, TrialState, broken
 
 MAX_POINTS_KEPT: Final = 2000
 """Of the curves of one training, all together: five curves of 400 epochs."""
@@ -28,7 +29,7 @@ class Running:
 
     number: int
     recipe: Recipe
-    slot: Slot
+    slot: Slot  # the leader's, where the trial has several
     attempt: int
     started: float
     started_ms: int
@@ -68,6 +69,29 @@ class Ending:
     message: str = ""
     detail: str = ""
     result: EvaluateResult | None = None
+
+
+def judged(result: EvaluateResult, limits: Sequence[Limit]) -> Ending:
+    """Complete, or which limits are broken, by how much."""
+    misses = broken(limits, result.measures)
+    if not result.infeasible and not misses:
+        return Ending(state=TrialState.COMPLETE, result=result)
+    told = result.infeasible or ", ".join(
+        f"{x} broken: {result.measures[x.measure].value:.4g}" for x in misses if x.measure in result.measures
+    )
+    return Ending(state=TrialState.INFEASIBLE, reason="limit", message=told, result=result)
+
+
+def planner_outcome(
+    state: TrialState, measures: Measures, objectives: Sequence[Objective], limits: Sequence[Limit]
+) -> PlannerOutcome:
+    """What a planner learns: values where every objective was measured, and how far each limit is broken."""
+    complete = all(o.measure in measures for o in objectives)
+    return PlannerOutcome(
+        state=state,
+        values=tuple(measures[o.measure].value for o in objectives) if complete else None,
+        constraints={str(x): x.relative_excess(measures[x.measure].value) for x in limits if x.measure in measures},
+    )
 
 
 def payload_of(study: StudyRow, running: Running, ending: Ending) -> dict[str, object]:

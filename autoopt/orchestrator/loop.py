@@ -15,7 +15,16 @@ from typing import Final, Protocol
 from autoopt.errors import SpaceError
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress, SlotFreed
 from autoopt.ledger import Ledger, Source, StudyRow, StudyWriter, TrialOutcome, TrialRow
-from autoopt.orchestrator.attempts import PLANNED_STEPS, Ending, Running, outcome_of, payload_of, slot_views
+from autoopt.orchestrator.attempts import (
+    PLANNED_STEPS,
+    Ending,
+    Running,
+    judged,
+    outcome_of,
+    payload_of,
+    planner_outcome,
+    slot_views,
+)
 from autoopt.orchestrator.clock import BudgetClock, training_limit_s
 from autoopt.orchestrator.gangs import one_process, slots_for
 from autoopt.orchestrator.observer import Observer
@@ -25,17 +34,7 @@ from autoopt.orchestrator.teacher import Teachers
 from autoopt.planners import KnownTrial, Planner, PlannerOutcome
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import EVALUATE_ENTRY, EvaluateJob, EvaluateResult
-from autoopt.values import (
-    AttemptState,
-    Direction,
-    FailureReason,
-    Limit,
-    Measures,
-    Objective,
-    Slot,
-    TrialState,
-    broken,
-)
+from autoopt.values import AttemptState, Direction, FailureReason, Limit, Measures, Objective, Slot, TrialState
 
 DUPLICATES_THAT_END = 50
 _LEDGER_SOURCE: Final[dict[str, Source]] = {
@@ -172,7 +171,7 @@ class SearchLoop:
                 self._owed.append((trial.number, Recipe(trial.recipe), 0))
             else:
                 self._remember(trial.number, Recipe(trial.recipe), outcomes[trial.number])
-                self._counted += trial.state.counts
+                self._counted += trial.counts
         self._rungs.reload(self._ledger.rungs(self._plan.study.name), {t.number: Recipe(t.recipe) for t in trials})
         self._planner.reconcile(
             [KnownTrial(number=t.number, recipe=Recipe(t.recipe), outcome=outcomes[t.number]) for t in trials]
@@ -308,7 +307,7 @@ class SearchLoop:
         elif isinstance(event, SlotFreed):
             running.peers = tuple(peer for peer in running.peers if peer != event.slot)
         elif isinstance(event, Finished):
-            self._finish(event.token, running, self._judge(EvaluateResult.from_json(event.result)))
+            self._finish(event.token, running, judged(EvaluateResult.from_json(event.result), self._plan.limits))
         else:
             self._fail(event.token, running, event)
 
@@ -321,15 +320,6 @@ class SearchLoop:
             if running.rung:
                 self._executor.cancel(token)
         self._show_slots()
-
-    def _judge(self, result: EvaluateResult) -> Ending:
-        misses = broken(self._plan.limits, result.measures)
-        if not result.infeasible and not misses:
-            return Ending(state=TrialState.COMPLETE, result=result)
-        told = result.infeasible or ", ".join(
-            f"{x} broken: {result.measures[x.measure].value:.4g}" for x in misses if x.measure in result.measures
-        )
-        return Ending(state=TrialState.INFEASIBLE, reason="limit", message=told, result=result)
 
     def _fail(self, token: str, running: Running, event: Failed) -> None:
         if event.cancelled and running.rung:
@@ -378,15 +368,7 @@ class SearchLoop:
         self._show_slots()
 
     def _planner_outcome(self, state: TrialState, measures: Measures) -> PlannerOutcome:
-        """What the planner learns: values where every objective was measured, and how far each limit is broken."""
-        complete = all(o.measure in measures for o in self._plan.objectives)
-        return PlannerOutcome(
-            state=state,
-            values=tuple(measures[o.measure].value for o in self._plan.objectives) if complete else None,
-            constraints={
-                str(x): x.relative_excess(measures[x.measure].value) for x in self._plan.limits if x.measure in measures
-            },
-        )
+        return planner_outcome(state, measures, self._plan.objectives, self._plan.limits)
 
     def _remember(self, number: int, recipe: Recipe, outcome: PlannerOutcome) -> None:
         if outcome.state.counts:

@@ -3,6 +3,7 @@
 Promises, checked by tests/contracts/test_planner.py for every planner:
 * a proposed recipe is in the space; numbers rise, and none is given twice;
 * the space's portfolio is proposed first, in its order, each recipe once in a study's life;
+* `reserve` gives a number as `ask` does; the trial under it is told, and teaches the planner nothing;
 * recipes that have a result are proposed again only when 20 draws in a row gave nothing new;
 * `tell` takes every outcome, also with values that are not finite, and a second time;
 * `reconcile` makes the planner's own records follow the ledger's, whatever was lost; doing it twice is doing it once;
@@ -58,6 +59,10 @@ class Planner(ABC):
     @abstractmethod
     def ask(self) -> Proposal:
         """The next recipe. Raises LedgerUnavailable when the planner's records cannot be written."""
+
+    @abstractmethod
+    def reserve(self) -> int:
+        """A number for a trial that is not the planner's own, such as an ensemble. Raises LedgerUnavailable."""
 
     @abstractmethod
     def tell(self, number: int, outcome: PlannerOutcome) -> None:

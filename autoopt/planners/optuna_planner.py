@@ -31,6 +31,8 @@ from autoopt.values import Objective
 
 SPACE_ATTRIBUTE = "autoopt.space_sha256"
 OBJECTIVES_ATTRIBUTE = "autoopt.objectives"
+RESERVED = "reserved"
+"""Said of a trial that was not proposed: it has no parameters of the space."""
 _FAILED = Told(state=OptunaState.FAIL, values=None, constraints={})
 
 
@@ -77,6 +79,12 @@ class OptunaPlanner(Planner):
         self._upcoming.proposed(number, recipe)
         return Proposal(number=number, recipe=recipe, source=source)
 
+    def reserve(self) -> int:
+        with _database_errors(), quiet():
+            number = self._trials.add({}, RUNNING, note=RESERVED)
+        self._next_number = number + 1
+        return number
+
     def _choose(self, seed: int) -> tuple[Recipe, Source]:
         waiting = self._upcoming.peek()
         if waiting is not None:
@@ -117,7 +125,9 @@ class OptunaPlanner(Planner):
             self._upcoming.reset(trials)
             self._model = self._new_model()
             for number, trial in sorted(known.items()):
-                self._model.add(number, self._keys(trial.recipe), self._told(trial))
+                keys = self._space.keys_of(trial.recipe)
+                if keys is not None:  # else it was none of the planner's own
+                    self._model.add(number, keys, self._told(trial))
 
     def _told(self, trial: KnownTrial) -> Told:
         return Told.of(trial.outcome, objectives=len(self._directions))

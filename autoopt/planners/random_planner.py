@@ -35,6 +35,10 @@ class RandomPlanner(Planner):
         self._upcoming.proposed(number, proposal.recipe)
         return proposal
 
+    def reserve(self) -> int:
+        self._next_number += 1
+        return self._next_number - 1
+
     def tell(self, number: int, outcome: PlannerOutcome) -> None:
         if not 0 <= number < self._next_number:
             raise KeyError(number)

@@ -5,6 +5,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoopt.space import Recipe
+from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.strategies import catalogue
 from autoopt.strategies.networks.own_module import BUILD
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
@@ -66,6 +67,8 @@ def tensor_words(tensor: TensorFacts) -> str:
 
 def choices_that_matter(recipe: Mapping[str, Any]) -> str:
     """A recipe in one cell: what is deployed, what was built and how, how it was trained, how data are prepared."""
+    if is_ensemble(recipe):
+        return ensemble_words(recipe) + ("" if recipe.get("quantize", "none") == "none" else ", each quantized")
     parsed = Recipe(recipe)
     prepared = [f"{k} {parsed[k]}" for k in PREPARED if parsed.get(k, "none") != "none"]
     prefix = f"{parsed.get('model', '')}."

@@ -1,12 +1,16 @@
 """Spaces and recipes from files: `--space` and `--recipe`."""
 
+from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 from autoopt.errors import Problem, SpaceError
 from autoopt.files import resource_folder
 from autoopt.space.catalogue import Catalogue
 from autoopt.space.conditions import clipped, condition_text, same
 from autoopt.space.domains import Choice, Dimension, Value
+from autoopt.space.ensembles import Member, ensemble_recipe, is_ensemble, members_of
 from autoopt.space.parse import parse_space
 from autoopt.space.reading import nearest, read_text, read_yaml, shown
 from autoopt.space.recipe import Recipe
@@ -41,7 +45,17 @@ def recipe_from_file(path: str | Path, space: Space, catalogue: Catalogue) -> Re
     raw, problems = read_yaml(read_text(file, what="The recipe"), source=str(file))
     if not isinstance(raw, dict) or not raw:
         raise SpaceError(f"{file} is not a list of 'name: value' lines.", "Use a recipe.yaml from a bundle.")
+    checked = _ensemble if is_ensemble(raw) else _checked
+    recipe = checked(raw, space, catalogue, problems)
+    if recipe is None or problems:
+        raise SpaceError([Problem(what=f"{file}: {p.what}", mend=p.mend) for p in problems])
+    return recipe
+
+
+def _checked(raw: Mapping[Any, Any], space: Space, catalogue: Catalogue, problems: list[Problem]) -> Recipe | None:
+    """The recipe of these fields; None where one of them is none, or impossible, which is then among the problems."""
     given: dict[str, Value] = {}
+    before = len(problems)
     for name, written in raw.items():
         declaration = catalogue.declarations.get(name) if isinstance(name, str) else None
         if declaration is None:
@@ -54,11 +68,27 @@ def recipe_from_file(path: str | Path, space: Space, catalogue: Catalogue) -> Re
             problems.append(Problem(what=f"{name}: {shown(written)} is not possible.", mend=mend))
         else:
             given[name] = value
-    if not problems:
-        recipe = _filled(given, space, catalogue, problems)
-    if problems:
-        raise SpaceError([Problem(what=f"{file}: {p.what}", mend=p.mend) for p in problems])
-    return recipe
+    return _filled(given, space, catalogue, problems) if len(problems) == before else None
+
+
+def _ensemble(raw: Mapping[Any, Any], space: Space, catalogue: Catalogue, problems: list[Problem]) -> Recipe | None:
+    """The same for an ensemble's recipe, whose members are recipes. Nothing is filled in: they say all there is."""
+    if not all(isinstance(n, str) and isinstance(v, str | int | float | bool) for n, v in raw.items()):
+        problems.append(Problem(what="It is not a list of 'name: value' lines.", mend="Use a bundle's recipe.yaml."))
+        return None
+    bare = replace(space, dimensions=(), portfolio=())
+    members: list[Member] = []
+    try:
+        for member in members_of(raw):
+            own: list[Problem] = []
+            recipe = _checked(member.recipe, bare, catalogue, own)
+            told = f"of trial {member.trial}, a member"
+            problems.extend(Problem(what=f"{told}: {p.what}", mend=p.mend) for p in own)
+            if recipe is not None:
+                members.append(replace(member, recipe=recipe))
+    except SpaceError as error:
+        problems.extend(error.problems)
+    return None if problems else ensemble_recipe(members, quantize=str(raw.get("quantize", "none")))
 
 
 def _filled(given: dict[str, Value], space: Space, catalogue: Catalogue, problems: list[Problem]) -> Recipe:

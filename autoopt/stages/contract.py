@@ -9,6 +9,7 @@ from autoopt.values import Measurement
 EVALUATE_ENTRY = "autoopt.stages.worker:evaluate"
 REMEASURE_ENTRY = "autoopt.stages.worker:remeasure"
 VERIFY_ENTRY = "autoopt.stages.worker:verify"
+SELECT_ENTRY = "autoopt.stages.worker:select"
 
 AUGMENTED: Final = "augmented.png"
 """A picture beside a training on images, and in its bundle: some of them, and what augmentation made of them."""
@@ -35,6 +36,7 @@ class EvaluateJob:
     teacher_key: str = ""  # deploy stage's key of the trial that teaches; '' when the recipe has no teacher
     training_limit_s: float | None = None  # how long a training may plan to take; None: as long as its recipe says
     gang: Mapping[str, Any] | None = None  # this process's Rank, as the executor fills it in; None: it trains alone
+    member_teachers: tuple[str, ...] = ()  # of an ensemble: each member's teacher_key, in the recipe's order
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
@@ -105,6 +107,43 @@ class RemeasureJob:
 
 
 @dataclass(frozen=True, kw_only=True)
+class SelectJob:
+    """Choose an ensemble's members among finished trials, by their predictions on valid."""
+
+    snapshot: str
+    store: str
+    candidates: tuple[tuple[int, str], ...]  # (trial's number, deploy stage's key), in the order of numbers
+    most_members: tuple[int, ...]  # how many different ones at most: a selection for each
+    seed: int
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+@dataclass(frozen=True, kw_only=True)
+class SelectResult:
+    """What was chosen: {trial's number: weight} for each `most_members`, the same one twice left out.
+
+    `reason` says why none of them is worth building; '' when they are. Qualities are the metric's, on valid; the gain
+    is what choosing so wins on rows that the members were not chosen by, positive where it is better.
+    """
+
+    selections: tuple[Mapping[int, int], ...]
+    reason: str
+    single: float
+    together: float
+    gain: float
+    spread: float
+
+    def to_json(self) -> dict[str, Any]:
+        return {**asdict(self), "selections": [[list(pair) for pair in s.items()] for s in self.selections]}
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "SelectResult":
+        return cls(**{**raw, "selections": tuple({int(n): int(w) for n, w in s} for s in raw["selections"])})
+
+
+@dataclass(frozen=True, kw_only=True)
 class VerifyJob:
     """Build (or load) the float and the quantized artifact of a pick, check both, and score them on the test split."""
 
@@ -117,6 +156,7 @@ class VerifyJob:
     seconds: float  # about how long all of it may take; measuring gets what building and scoring leave of it
     look_at_test: bool = True
     teacher_key: str = ""  # as EvaluateJob's
+    member_teachers: tuple[str, ...] = ()  # as EvaluateJob's
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

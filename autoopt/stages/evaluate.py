@@ -4,6 +4,7 @@ import time
 from collections.abc import Sequence
 
 from autoopt.stages import deploy
+from autoopt.stages.candidate import Candidate
 from autoopt.stages.contract import EvaluateJob, EvaluateResult, StageRun
 from autoopt.stages.flow import Flow
 from autoopt.stages.measure import entry_measures, measure_graph
@@ -25,9 +26,9 @@ _NOISE = 1.25
 """A latency counts as too high before training only when its low end is this many times the bound."""
 
 
-def evaluate_recipe(flow: Flow, job: EvaluateJob) -> EvaluateResult:
+def evaluate_recipe(flow: Candidate, job: EvaluateJob) -> EvaluateResult:
     """Measures of the recipe's deployed file, or which limit it breaks without being trained. Raises StageFailure."""
-    early = _before_training(flow, job)
+    early = _before_training(flow, job) if isinstance(flow, Flow) else None
     if early is not None:
         return early
     entry = flow.deployed()

@@ -1,7 +1,7 @@
 """One recipe's way through prepare → train → deploy, each result taken from the store where it is there."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
@@ -15,6 +15,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy as deploying
 from autoopt.stages import teaching
 from autoopt.stages import train as training
+from autoopt.stages.candidate import Candidate
 from autoopt.stages.contract import Reporter, StageRun
 from autoopt.stages.keys import DEPLOY, PREPARE, SHRINK, TRAIN, stage_keys
 from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
@@ -32,12 +33,8 @@ LEAST_S: Final = 1.0
 
 
 @final
-class Flow:
-    """The stages of one recipe. Each method gives a finished entry of the store, made now or long ago.
-
-    `runs` tells, in order, which stages were looked up or made and what that cost. Every method raises StageFailure
-    when the candidate cannot be built.
-    """
+class Flow(Candidate):
+    """The stages of one recipe. Each gives a finished entry of the store, made now or long ago."""
 
     def __init__(
         self,
@@ -52,10 +49,8 @@ class Flow:
         training_limit_s: float | None = None,
         rank: Rank | None = None,
     ) -> None:
-        self.snapshot = snapshot
-        self.facts = snapshot.facts
+        super().__init__(snapshot=snapshot, recipe=recipe, report=report)
         self.store = store
-        self.recipe = recipe
         self.keys = stage_keys(
             catalogue_for(self.facts),
             recipe,
@@ -66,13 +61,11 @@ class Flow:
         )
         self._preparer = PREPARERS[self.facts.modality]
         self.form = deploying.Form.from_recipe(recipe)
-        self.runs: list[StageRun] = []
         self._seed = seed
         self._slot = slot
         self._teacher_key = teacher_key
         self._train_until = None if training_limit_s is None else time.monotonic() + training_limit_s
         self._rank = rank
-        self.report = report
         self._entries: dict[str, StoreEntry] = {}
         self._answers: NDArray[np.float32] | None = None  # of the teachers
 
@@ -95,6 +88,16 @@ class Flow:
         if not self._entries.keys() >= {PREPARE, TRAIN}:
             self._note_unread()
         return entry
+
+    @property
+    def lossless(self) -> bool:
+        return self.form.lossless
+
+    def trained_scores(self) -> NDArray[np.float64]:
+        return training.load_valid_scores(self.trained())
+
+    def weights(self) -> Mapping[str, str]:
+        return training.weights(self.trained())
 
     @property
     def trains_long(self) -> bool:
@@ -163,7 +166,6 @@ class Flow:
         self._preparer.prepare(job, folder)
 
     def follow(self) -> None:
-        """As a rank that does not lead: take part in the training when the leader comes to it, and keep nothing."""
         # What it is prepared from is in the store by then. A leader that needs no training never comes to it.
         with joined(self._rank, self._slot) as ranks:
             context = replace(self._context(), ranks=ranks, checkpoints=None, report=lambda step, values: None)

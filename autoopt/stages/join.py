@@ -30,7 +30,7 @@ def join(
     result does not hold up.
     """
     joined = _ready(model) if prepare is None else _merged(prepare, model)
-    _prune(joined.graph)
+    prune(joined.graph)
     if complete is not None:
         complete(joined.graph)
     helper.set_model_props(joined, dict(metadata))
@@ -102,7 +102,7 @@ def _align_opsets(first: onnx.ModelProto, second: onnx.ModelProto) -> None:
         model.opset_import.extend(helper.make_opsetid(d, v) for d, v in versions.items() if d in ("", *used))
 
 
-def _prune(graph: onnx.GraphProto) -> None:
+def prune(graph: onnx.GraphProto) -> None:
     """Keep SCORES, and of nodes and constants only what it needs."""
     kept_outputs = [v for v in graph.output if v.name == SCORES]
     del graph.output[:]
@@ -123,13 +123,14 @@ def _prune(graph: onnx.GraphProto) -> None:
 def _reads(node: onnx.NodeProto) -> Iterator[str]:
     """Names that a node reads, those inside its subgraphs included."""
     yield from node.input
-    for graph in _subgraphs(node.attribute):
+    for graph in subgraphs(node.attribute):
         for inner in graph.node:
             yield from _reads(inner)
         yield from (v.name for v in graph.output)
 
 
-def _subgraphs(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.GraphProto]:
+def subgraphs(attributes: Iterable[onnx.AttributeProto]) -> Iterator[onnx.GraphProto]:
+    """The graphs inside a node's attributes (of If, Loop, Scan)."""
     for attribute in attributes:
         if attribute.type == onnx.AttributeProto.GRAPH:
             yield attribute.g

@@ -12,10 +12,11 @@ from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, derived_seed
 from autoopt.runtime import Runner
 from autoopt.space.recipe import Recipe
-from autoopt.stages import deploy, train
+from autoopt.stages import deploy
 from autoopt.stages.baseline import baseline_quality
+from autoopt.stages.candidate import Candidate
 from autoopt.stages.contract import Reporter, VerifiedArtifact, VerifyJob, VerifyResult
-from autoopt.stages.flow import Flow
+from autoopt.stages.ensemble_flow import candidate_of
 from autoopt.stages.judge import judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
@@ -39,20 +40,21 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
     """Both artifacts of an export. Raises StageFailure without a float one; a twin that fails is told as a reason."""
     until = time.monotonic() + job.seconds
 
-    def flow(recipe: Mapping[str, Any]) -> Flow:
-        return Flow(
+    def flow(recipe: Mapping[str, Any]) -> Candidate:
+        return candidate_of(
+            Recipe(recipe),
             snapshot=snapshot,
             store=store,
-            recipe=Recipe(recipe),
             seed=job.seed,
             slot=slot,
             report=report,
             teacher_key=job.teacher_key,
+            member_teachers=job.member_teachers,
         )
 
     original = flow(job.float_recipe)
     original.deployed()
-    weights = train.weights(original.trained())
+    weights = original.weights()
     twin, twin_reason = _twin(None if job.twin_recipe is None else flow(job.twin_recipe))
     report("verify")
     pair = {FLOAT: original} | ({QUANTIZED: twin} if twin is not None else {})
@@ -73,7 +75,7 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
     )
 
 
-def _twin(flow: Flow | None) -> tuple[Flow | None, str]:
+def _twin(flow: Candidate | None) -> tuple[Candidate | None, str]:
     """The twin, built; or None and why there is none."""
     if flow is None:
         return None, "There is no quantized twin: no form of quantization applies to this model."
@@ -87,7 +89,7 @@ def _twin(flow: Flow | None) -> tuple[Flow | None, str]:
 class _Check:
     """What is found out about the artifacts of one export. The only place that opens the test part."""
 
-    def __init__(self, snapshot: Snapshot, job: VerifyJob, pair: Mapping[str, Flow], until: float) -> None:
+    def __init__(self, snapshot: Snapshot, job: VerifyJob, pair: Mapping[str, Candidate], until: float) -> None:
         """Scores first, then measures: `until` (time.monotonic) or for LEAST_MEASURING_S, whichever is longer."""
         self._facts = snapshot.facts
         self._job = job
@@ -164,9 +166,9 @@ class _Check:
     def _parity(self, role: str) -> dict[str, Any]:
         """Against the trained object itself. A lossless form is held to its scores, another one to its quality."""
         flow = self._pair[role]
-        trained = train.load_valid_scores(flow.trained())
+        trained = flow.trained_scores()
         parity = compare_scores(self._facts, trained, self._valid_scores[role]).to_json()
-        if flow.form.lossless:
+        if flow.lossless:
             return {**parity, "gate": "scores"}
         target = self._valid.target
         of_trained = score(self._facts.metric, self._facts, target, trained)

@@ -6,10 +6,11 @@ from typing import Any
 
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
-from autoopt.stages.contract import EvaluateJob, RemeasureJob, Reporter, VerifyJob
+from autoopt.stages.contract import EvaluateJob, RemeasureJob, Reporter, SelectJob, VerifyJob
+from autoopt.stages.ensemble_flow import candidate_of
 from autoopt.stages.evaluate import evaluate_recipe
-from autoopt.stages.flow import Flow
 from autoopt.stages.remeasure import remeasure_artifacts
+from autoopt.stages.selecting import select_members
 from autoopt.stages.verify import verify_pair
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import Rank, Slot
@@ -19,14 +20,15 @@ def evaluate(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[s
     """Run an EvaluateJob; returns EvaluateResult as JSON, and nothing where another leads. Raises StageFailure."""
     job = EvaluateJob(**payload)
     rank = None if job.gang is None else Rank.from_json(job.gang)
-    flow = Flow(
+    flow = candidate_of(
+        Recipe(job.recipe),
         snapshot=Snapshot.open(Path(job.snapshot)),
         store=Store(Path(job.store)),
-        recipe=Recipe(job.recipe),
         seed=job.seed,
         slot=slot,
         report=report,
         teacher_key=job.teacher_key,
+        member_teachers=job.member_teachers,
         training_limit_s=job.training_limit_s,
         rank=rank,
     )
@@ -41,6 +43,13 @@ def remeasure(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[
     job = RemeasureJob(**payload)
     report("measure")
     return remeasure_artifacts(Snapshot.open(Path(job.snapshot)), Store(Path(job.store)), job)
+
+
+def select(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Run a SelectJob; returns SelectResult as JSON."""
+    job = SelectJob(**payload)
+    report("select")
+    return select_members(Snapshot.open(Path(job.snapshot)), Store(Path(job.store)), job).to_json()
 
 
 def verify(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:

@@ -11,8 +11,10 @@ from functools import cache
 
 from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.domains import Choice, Condition, Value
+from autoopt.space.ensembles import ENSEMBLE, MEMBERS, is_ensemble, members_of
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import COUNTING, NETWORKS, SEQUENCES, Strategy
+from autoopt.strategies.deploying.ensemble import Ensemble
 from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
@@ -113,6 +115,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Prune",
     "Mirror",
     "Quantize",
+    "Ensemble",
     "STRATEGIES",
     "applies_reason",
     "artifacts",
@@ -204,6 +207,8 @@ def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None],
     owners = {d.name: s for s in STRATEGIES for d in declarations(s)}
 
     def reason(name: str, value: Value | None) -> str | None:
+        if name.startswith(f"{ENSEMBLE}.") or (name, value) == (MODEL, ENSEMBLE):  # what was built can be built again
+            return None
         if name == MODEL:
             return members[str(value)].applies(task, slot) if value is not None else None
         if name.startswith(f"{BUILD}."):  # the user's own: what is declared applies
@@ -218,6 +223,12 @@ def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None],
 
 
 def twin_values(recipe: Recipe) -> tuple[str, ...]:
-    """Values of `quantize` that make the quantized twin of this recipe's model, best first; none for linear models."""
+    """Values of `quantize` that make the quantized twin of this recipe's model, best first; none for linear models.
+
+    Of an ensemble: MEMBERS where one of its members has a quantized form.
+    """
+    if is_ensemble(recipe):
+        forms = [m.recipe.get("quantize", "none") != "none" or twin_values(m.recipe) for m in members_of(recipe)]
+        return (MEMBERS,) if any(forms) else ()
     model = models()[str(recipe[MODEL])]
     return twin_choice(model.artifact_kind, convolves=model.convolves)

@@ -21,7 +21,7 @@ COUNTING: Final = ("models of n-gram counts",)
 SEQUENCES: Final = ("networks of tokens",)
 """The same for models of texts that read tokens in their order."""
 
-Stage = Literal["prepare", "train", "shrink", "deploy"]
+Stage = Literal["prepare", "train", "shrink", "deploy", "combine"]
 
 
 class Topic(StrEnum):
@@ -38,6 +38,7 @@ class Topic(StrEnum):
     PARALLEL = "parallel training"
     PRUNING = "pruning"
     DEPLOYING = "quantization and deploying"
+    ENSEMBLES = "ensembles"
 
 
 _TOPICS: Final[Mapping[Stage, Topic]] = {
@@ -45,6 +46,7 @@ _TOPICS: Final[Mapping[Stage, Topic]] = {
     "train": Topic.ARCHITECTURE,
     "shrink": Topic.PRUNING,
     "deploy": Topic.DEPLOYING,
+    "combine": Topic.ENSEMBLES,
 }
 
 

@@ -11,10 +11,13 @@ from hypothesis import strategies as st
 from autoopt.stages.contract import (
     EVALUATE_ENTRY,
     REMEASURE_ENTRY,
+    SELECT_ENTRY,
     VERIFY_ENTRY,
     EvaluateJob,
     EvaluateResult,
     RemeasureJob,
+    SelectJob,
+    SelectResult,
     StageRun,
     VerifyJob,
 )
@@ -62,6 +65,7 @@ def test_an_evaluation_survives_json(result: EvaluateResult) -> None:
     [
         EvaluateJob(snapshot="s", store="t", recipe={"model": "linear"}, seed=1, limits=("size_bytes<=1MB",)),
         RemeasureJob(snapshot="s", store="t", artifact_keys=("a", "b"), seconds=1.0),
+        SelectJob(snapshot="s", store="t", candidates=((3, "a"), (15, "b")), most_members=(5, 2), seed=1),
         VerifyJob(snapshot="s", store="t", float_recipe={}, twin_recipe=None, seed=1, tolerance=0.01, seconds=1.0),
     ],
 )
@@ -70,7 +74,14 @@ def test_a_job_can_be_made_from_its_json(job: Any) -> None:
     assert _through_json(again.to_json()) == _through_json(job.to_json())
 
 
-@pytest.mark.parametrize("entry", [EVALUATE_ENTRY, REMEASURE_ENTRY, VERIFY_ENTRY])
+def test_a_selection_survives_json() -> None:
+    found = SelectResult(
+        selections=({3: 1, 15: 2}, {3: 1}), reason="", single=0.9, together=0.91, gain=0.01, spread=0.02
+    )
+    assert SelectResult.from_json(_through_json(found.to_json())) == found
+
+
+@pytest.mark.parametrize("entry", [EVALUATE_ENTRY, REMEASURE_ENTRY, SELECT_ENTRY, VERIFY_ENTRY])
 def test_an_entry_point_is_where_its_name_says(entry: str) -> None:
     module, function = entry.split(":")
     assert callable(getattr(importlib.import_module(module), function))
