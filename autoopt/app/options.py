@@ -61,6 +61,7 @@ class SearchOptions:
     split_column: str | None = None
     time_column: str | None = None
     text: tuple[str, ...] = ()  # columns of free text
+    embeddings: str | Path | None = None  # file of word vectors: GloVe's or word2vec's text form
     image: str | None = None  # the column that names image files
     image_size: int | None = None  # pixels a side that images are kept at
     backbone: str | Path | None = None  # file of pre-trained weights for images
@@ -88,6 +89,7 @@ class SearchOptions:
 
     def _empty_texts(self) -> list[Problem]:
         given = {"--space": self.space, "--recipe": self.recipe, "--backbone": self.backbone}
+        given["--embeddings"] = self.embeddings
         return [_empty(option) for option, text in given.items() if text is not None and not str(text).strip()]
 
     def _wrong_numbers(self) -> list[Problem]:

@@ -175,6 +175,7 @@ def _task_options(options: SearchOptions) -> TaskOptions:
         split_column=options.split_column,
         time_column=options.time_column,
         text=options.text,
+        embeddings=options.embeddings,
         image=options.image,
         image_size=options.image_size,
         backbone=options.backbone,

@@ -125,6 +125,7 @@ def _data_words(facts: TaskFacts, image: str | None) -> str:
     has_target = image is not None or any(c.role is Role.TARGET for c in facts.columns)  # which demos, folders say
     options = {"--image": image or "", "--target": facts.target if has_target else ""}
     options |= {"--text": ",".join(facts.text_columns), "--backbone": facts.backbone.name if facts.backbone else ""}
+    options |= {"--embeddings": facts.embeddings.name if facts.embeddings else ""}
     return " ".join(["DATA", *(f"{name} {typed(value)}" for name, value in options.items() if value)])
 
 

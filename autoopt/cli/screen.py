@@ -77,6 +77,9 @@ def facts_rows(
     rows += [*content, *_module_rows(facts, most)]
     if facts.backbone is not None:
         rows.append(("backbone", f"{facts.backbone.name}: {facts.backbone.architecture}"))
+    if facts.embeddings is not None:
+        told = f"{facts.embeddings.words:,} words of the texts, {facts.embeddings.dimension} numbers each"
+        rows.append(("embeddings", f"{facts.embeddings.name}: {told}"))
     rows += [("left out", text) for text in _left_out(facts, every=every)]
     noted = [f"{c.name}: {c.note}" for c in facts.columns if c.used and c.note]
     shown = len(noted) if every else MAX_NOTES

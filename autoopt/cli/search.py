@@ -36,6 +36,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 @click.option("--split-column", metavar="COLUMN", help="A column that says train, valid or test.")
 @click.option("--time-column", metavar="COLUMN", help="Split by time: the newest rows are valid and test.")
 @click.option("--text", metavar="A,B", help="Columns of free text to learn from.")
+@click.option("--embeddings", metavar="FILE", help="Word vectors to begin with: GloVe's or word2vec's text form.")
 @click.option("--image", metavar="COLUMN", help="The column of a table that names image files.")
 @click.option(
     "--image-size", type=Number(int), metavar="N", help="Pixels a side to keep images at. Default: by the data."

@@ -59,4 +59,10 @@ LIBRARIES: tuple[Library, ...] = (
         purpose="Optuna's own pages on a study",
         optional=True,
     ),
+    Library(
+        distribution="tokenizers",
+        install="pip install 'autoopt[subwords]'",
+        purpose="texts as pieces of words (tokens: subwords)",
+        optional=True,
+    ),
 )

@@ -162,6 +162,7 @@ class Flow(Candidate):
             valid=self.snapshot.part("valid"),
             recipe=self.recipe,
             seed=derived_seed(self.keys.prepare),
+            vectors=self.snapshot.word_vectors(),
         )
         self._preparer.prepare(job, folder)
 

@@ -23,11 +23,11 @@ PRUNE: Final = "prune"
 """The dimension whose value says whether that stage does anything."""
 DEPLOY: Final = "deploy"
 
-CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 1, TRAIN: 1, SHRINK: 1, DEPLOY: 1}
+CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 2, TRAIN: 1, SHRINK: 1, DEPLOY: 1}
 """Raise a stage's number when its code, or a strategy's of that stage, gives another result for the same recipe."""
 
 LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {
-    PREPARE: ("numpy", "onnx", "onnxruntime", "scikit-learn"),
+    PREPARE: ("numpy", "onnx", "onnxruntime", "scikit-learn", "tokenizers"),
     TRAIN: ("lightgbm", "numpy", "scikit-learn", "torch"),
     SHRINK: ("numpy", "torch", "torch-pruning"),
     DEPLOY: ("onnx", "onnxruntime"),

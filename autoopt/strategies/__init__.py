@@ -59,6 +59,7 @@ from autoopt.strategies.tables.scale import Scale
 from autoopt.strategies.text.ngram_bayes import NGramBayes
 from autoopt.strategies.text.ngram_linear import NGramLinear
 from autoopt.strategies.text.ngrams import NGrams
+from autoopt.strategies.text.pretrained import Pretrained
 from autoopt.strategies.text.text_clean import TextClean
 from autoopt.strategies.text.tokens import TokenNumbers
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
@@ -79,6 +80,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "TextClean",
     "NGrams",
     "TokenNumbers",
+    "Pretrained",
     "LightGBM",
     "RandomForest",
     "ExtraTrees",

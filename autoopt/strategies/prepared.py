@@ -37,6 +37,8 @@ class Tokens(Prepared):
 
     codes: NDArray[np.int64]  # (rows, length)
     vocabulary: int  # how many numbers there are, 0 and 1 included
+    vectors: NDArray[np.float32] | None = None  # (vocabulary, dimension): what embeddings begin with; NaN: no vector
+    fixed: bool = False  # the vectors stay as they are
 
     @property
     def rows(self) -> int:

@@ -18,6 +18,8 @@ from autoopt.task.snapshot import PartArrays, write_snapshot
 from autoopt.task.splits import PARTS, Parts
 from autoopt.task.table import Table
 from autoopt.task.targets import Target
+from autoopt.task.texts.given import GivenVectors
+from autoopt.task.texts.word_vectors import WordVectors
 from autoopt.task.wording import listed, quoted
 
 _VERSION = 1  # of the fingerprint: what the same data are turned into
@@ -31,10 +33,11 @@ class PreparedTask:
     categories: tuple[tuple[str, ...], ...]  # for each category column its values, '' first, the others sorted
     parts: dict[str, PartArrays]
     backbone: Path | None = None  # file of pre-trained weights, which the snapshot takes a copy of
+    vectors: WordVectors | None = None
 
     def save(self, folder: Path) -> None:
         """Write the snapshot. A folder that holds this task already is kept; a damaged one is written again."""
-        write_snapshot(folder, self.facts, self.categories, self.parts, backbone=self.backbone)
+        write_snapshot(folder, self.facts, self.categories, self.parts, backbone=self.backbone, vectors=self.vectors)
 
 
 def _split_words(options: TaskOptions, target: Target) -> str:
@@ -71,6 +74,7 @@ def assemble(
     columns: list[Column],
     parts: Parts,
     warnings: list[str],
+    vectors: GivenVectors | None = None,
 ) -> PreparedTask:
     """A task of columns, target and split that passed the checks. DataError when train has no values at all."""
     columns = _known_in_train(columns, parts)
@@ -96,10 +100,14 @@ def assemble(
         warnings=tuple(warnings),
         split=_split_words(options, target),
         seed=options.seed,
+        embeddings=vectors.facts if vectors else None,
     )
     categories = tuple(c.values for c in used if c.codes is not None)
     return PreparedTask(
-        facts=replace(facts, fingerprint=fingerprint(facts, categories, arrays)), categories=categories, parts=arrays
+        facts=replace(facts, fingerprint=fingerprint(facts, categories, arrays)),
+        categories=categories,
+        parts=arrays,
+        vectors=vectors.vectors if vectors else None,
     )
 
 
@@ -136,6 +144,7 @@ def fingerprint(facts: TaskFacts, categories: tuple[tuple[str, ...], ...], parts
     """SHA-256 over what is learned from and how: not the file's name, nor columns that are left out."""
     used = [[c.name, c.role, c.whole] for c in facts.columns if c.used]
     meant = [_VERSION, facts.modality, facts.kind, facts.metric, facts.target, facts.classes, facts.numeric_classes]
+    meant += [facts.embeddings.sha256] if facts.embeddings else []
     digest = hashlib.sha256(sha256_json([*meant, used, categories, facts.split, facts.seed]).encode())
     for array in _every_array(parts):
         digest.update(f"{array.dtype.str}{array.shape}".encode())

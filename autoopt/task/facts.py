@@ -95,6 +95,16 @@ class BackboneFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class EmbeddingsFacts:
+    """A file of word vectors that the user gave; the snapshot holds what of it the texts need."""
+
+    name: str  # of the file
+    sha256: str
+    dimension: int  # numbers of each vector
+    words: int  # of those that the training texts may have
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskFacts:
     """A task, as its snapshot on disk describes it."""
 
@@ -116,6 +126,7 @@ class TaskFacts:
     module: str = ""  # of a module task: where its function is, 'path/to/task.py:function'
     module_facts: ModuleFacts | None = None  # of a module task
     backbone: BackboneFacts | None = None  # of images: what a network may begin with
+    embeddings: EmbeddingsFacts | None = None  # of texts: what a network's embeddings may begin with
 
     @property
     def positive_class(self) -> str | None:
@@ -152,5 +163,6 @@ class TaskFacts:
             "tensors": tensors,
             "module_facts": ModuleFacts(**raw["module_facts"]) if raw.get("module_facts") else None,
             "backbone": BackboneFacts(**raw["backbone"]) if raw.get("backbone") else None,
+            "embeddings": EmbeddingsFacts(**raw["embeddings"]) if raw.get("embeddings") else None,
         }
         return cls(**{**raw, **changed, "warnings": tuple(raw["warnings"])})

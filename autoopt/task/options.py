@@ -13,6 +13,7 @@ class TaskOptions:
     split_column: str | None = None  # its values name the part of each row
     time_column: str | None = None  # oldest rows train, newest test
     text: tuple[str, ...] = ()  # columns of free text that are to be learned from
+    embeddings: str | Path | None = None  # a file of word vectors that networks may begin with
     image: str | None = None  # the column that names image files
     image_size: int | None = None  # pixels a side that images are kept at
     backbone: str | Path | None = None  # file of pre-trained weights for images

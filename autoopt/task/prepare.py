@@ -21,6 +21,8 @@ from autoopt.task.sources.dispatch import read_table
 from autoopt.task.splits import Parts, by_column, by_hash, by_time, check_parts, row_hashes
 from autoopt.task.table import Table, known_columns
 from autoopt.task.targets import Target, understand_target
+from autoopt.task.texts.given import GivenVectors, given_vectors, refuse_embeddings
+from autoopt.task.texts.vector_file import vector_file_problems
 from autoopt.task.wording import count, listed, missing_column, quoted
 
 LEAST_ROWS = 20
@@ -43,6 +45,7 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
     """
     if options.metric is not None:
         metric(options.metric)
+    refuse_embeddings(options)
     modality = modality_of(source, options)
     if modality is Modality.IMAGES:
         return prepare_images(source, options, name)
@@ -68,7 +71,8 @@ def prepare_task(source: str | Path | pd.DataFrame, options: TaskOptions, name: 
             found.problems += check_parts(parts, target, chosen, found.warnings)
     if found.problems or target is None or chosen is None or parts is None:
         raise DataError(found.problems)
-    return assemble(name or table.name, table, options, target, chosen, columns, parts, found.warnings)
+    vectors = _vectors(options, columns, parts)
+    return assemble(name or table.name, table, options, target, chosen, columns, parts, found.warnings, vectors)
 
 
 def _check_text_source(source: Any, options: TaskOptions) -> None:
@@ -102,6 +106,8 @@ def _check_options(table: Table, options: TaskOptions, found: _Findings) -> None
         uses = [f"{o.partition(' #')[0]} {c}" for o, c in given.items() if c]
         what = f"One column was named for two uses: {listed(uses)}."
         found.problems.append(Problem(what=what, mend="Target, split, time and texts are different columns."))
+    if options.embeddings:
+        found.problems += vector_file_problems(options.embeddings)
     if options.split_column and options.time_column:
         what = "--split-column and --time-column were both given."
         found.problems.append(Problem(what=what, mend="Choose the one that says how the rows are to be split."))
@@ -166,6 +172,14 @@ def _target(table: Table, options: TaskOptions, found: _Findings) -> Target | No
     if target is not None:
         found.warnings += target.warnings
     return target
+
+
+def _vectors(options: TaskOptions, columns: list[Column], parts: Parts) -> GivenVectors | None:
+    """Of the words of the training texts, from the file that was given."""
+    if not options.embeddings:
+        return None
+    texts = [column.texts[parts == 0] for column in columns if column.texts is not None]
+    return given_vectors(options.embeddings, (text for column in texts for text in column))
 
 
 def _metric(options: TaskOptions, target: Target | None, found: _Findings) -> Metric | None:

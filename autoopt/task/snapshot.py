@@ -8,6 +8,8 @@
     train.text0_ends.npy   int64, where each of them ends
     train.tensor0.npy   (rows, ...) the first array input, such as pixels; and tensor1, ...
     train.row_ids.npy   int64 rows of the file, as messages number them
+    vectors.values.npy  float32 (words, dimension), where a file of word vectors was given
+    vectors.words.npy   uint8, their words one after another as UTF-8; and vectors.ends.npy, where each of them ends
     backbone.safetensors   a copy of the pre-trained weights that the user gave, if any
 
 A part's files are compared with their digests when the part is first asked for: the test part is not even read before
@@ -17,7 +19,7 @@ it is wanted.
 import dataclasses
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
@@ -29,6 +31,7 @@ from numpy.typing import NDArray
 from autoopt.errors import DataError
 from autoopt.files import new_folder, sha256_file, sha256_json, write_json
 from autoopt.task.facts import Role, TaskFacts
+from autoopt.task.texts.word_vectors import WordVectors
 
 MANIFEST = "snapshot.json"
 BACKBONE = "backbone.safetensors"
@@ -56,9 +59,8 @@ class PartArrays:
         """Every array under the name of its file, texts as bytes."""
         yield from ((field, getattr(self, field)) for field in _FIELDS)
         for k, texts in enumerate(self.texts):
-            encoded = [text.encode("utf-8", "replace") for text in texts]
-            yield f"text{k}", np.frombuffer(b"".join(encoded), dtype=np.uint8)
-            yield f"text{k}_ends", np.cumsum([len(e) for e in encoded], dtype=np.int64)
+            content, ends = _as_bytes(texts)
+            yield from ((f"text{k}", content), (f"text{k}_ends", ends))
         yield from ((f"tensor{k}", values) for k, values in enumerate(self.tensors))
 
 
@@ -96,6 +98,7 @@ def write_snapshot(
     parts: Mapping[str, PartArrays],
     *,
     backbone: Path | None = None,
+    vectors: WordVectors | None = None,
 ) -> None:
     """Write a snapshot whole or not at all. One that is there and sound is kept.
 
@@ -110,15 +113,32 @@ def write_snapshot(
         shutil.rmtree(folder)
     with new_folder(folder) as temporary:
         files = {}
-        for name, part in parts.items():
-            for field, array in part.arrays():
-                path = temporary / f"{name}.{field}.npy"
-                np.save(path, array, allow_pickle=False)
-                files[path.name] = sha256_file(path)
+        for name, array in _every_array(parts, vectors):
+            path = temporary / f"{name}.npy"
+            np.save(path, array, allow_pickle=False)
+            files[path.name] = sha256_file(path)
         if backbone is not None and facts.backbone is not None:
             files[BACKBONE] = _copied(backbone, temporary / BACKBONE, facts.backbone.sha256)
         content = {"version": _VERSION, "facts": facts.to_json(), "categories": categories, "files": files}
         write_json(temporary / MANIFEST, {**content, "sha256": sha256_json(content)})
+
+
+def _every_array(
+    parts: Mapping[str, PartArrays], vectors: WordVectors | None
+) -> Iterator[tuple[str, NDArray[np.generic]]]:
+    """Under the names of their files."""
+    for name, part in parts.items():
+        yield from ((f"{name}.{field}", array) for field, array in part.arrays())
+    if vectors is not None:
+        words, ends = _as_bytes(vectors.words)
+        yield from (("vectors.values", vectors.values), ("vectors.words", words), ("vectors.ends", ends))
+
+
+def _as_bytes(texts: Iterable[str]) -> tuple[NDArray[np.uint8], NDArray[np.int64]]:
+    """Texts one after another as UTF-8, and where each of them ends."""
+    encoded = [text.encode("utf-8", "replace") for text in texts]
+    ends = np.cumsum([len(e) for e in encoded], dtype=np.int64)
+    return np.frombuffer(b"".join(encoded), dtype=np.uint8), ends
 
 
 class Snapshot:
@@ -203,24 +223,32 @@ class Snapshot:
             self._backbone_is_sound = True
         return self.folder / BACKBONE
 
+    def word_vectors(self) -> WordVectors | None:
+        """Those of the file that was given, of words that the training texts may have; None where none was."""
+        if self.facts.embeddings is None:
+            return None
+        words = self._texts("vectors.words.npy", "vectors.ends.npy")
+        return WordVectors(words=tuple(words), values=self._mapped("vectors.values.npy"))
+
     def verify(self) -> "Snapshot":
         """Compare every file with its digest. Raises DataError."""
         for name in ("train", "valid", "test"):
             self._stored(name)
-        _ = self.backbone
+        _ = self.backbone, self.word_vectors()
         return self
 
     def _stored(self, name: str) -> PartArrays:
         if name not in self._arrays:
             arrays = {field: self._mapped(f"{name}.{field}.npy") for field in _FIELDS}
-            texts = tuple(self._texts(name, k) for k in range(len(self.facts.text_columns)))
+            columns = range(len(self.facts.text_columns))
+            texts = tuple(self._texts(f"{name}.text{k}.npy", f"{name}.text{k}_ends.npy") for k in columns)
             tensors = tuple(self._mapped(f"{name}.tensor{k}.npy") for k in range(len(self.facts.tensors)))
             self._arrays[name] = PartArrays(**arrays, texts=texts, tensors=tensors)
         return self._arrays[name]
 
-    def _texts(self, name: str, column: int) -> NDArray[np.object_]:
-        content = self._mapped(f"{name}.text{column}.npy").tobytes()
-        ends = self._mapped(f"{name}.text{column}_ends.npy").tolist()
+    def _texts(self, content_file: str, ends_file: str) -> NDArray[np.object_]:
+        content = self._mapped(content_file).tobytes()
+        ends = self._mapped(ends_file).tolist()
         found = np.empty(len(ends), dtype=object)
         found[:] = [content[start:end].decode() for start, end in zip([0, *ends], ends, strict=False)]
         return found

@@ -1,5 +1,6 @@
 """Texts in the graph: what tokens are, what counts, what the numbers say; and what comes out of odd texts."""
 
+import importlib.util
 import re
 from pathlib import Path
 from typing import Any
@@ -61,6 +62,7 @@ def test_characters_are_tokens_and_runs_of_others_are_one_unknown() -> None:
     assert tokens_of(text[0, 0], "characters") == {"a", "b", "c"}
     assert np.count_nonzero(numbering(text, unit="characters", min_count=1).transform(text) == 1) == 3
     assert tokens_of("A! ", "characters", characters="all", case="keep") == {"A", "!"}
+    assert tokens_of("x <b>y</b> &amp; <i> z", "characters") == {"x", "y", "z"}  # markup behind a space is markup
 
 
 @pytest.mark.parametrize("span", SPANS)
@@ -140,12 +142,13 @@ ODD = (
 
 
 @pytest.mark.parametrize("text", ODD, ids=range(len(ODD)))
-@pytest.mark.parametrize("unit", ["words", "characters"])
+@pytest.mark.parametrize("unit", ["words", "characters", "subwords"])
 def test_odd_texts_alone_in_a_batch_and_beside_others(text: str, unit: Unit) -> None:
     counting = fit_counting(
-        TEXTS[:, 1:], ONE, TextClean(), NGrams(span="words_1" if unit == "words" else "characters_2_4")
+        TEXTS[:, 1:], ONE, TextClean(), NGrams(span="characters_2_4" if unit == "characters" else "words_1")
     )
     numbers = numbering(TEXTS[:, 1:], unit=unit)
+    text = text[: 1 << 14] if unit == "subwords" else text  # cut as characters are, and as long texts of them
     for texts in (column(text), column(text, "", text), column("", "")):
         counts = counting.transform(texts)
         assert counts.shape == (len(texts), counting.features)
@@ -153,6 +156,13 @@ def test_odd_texts_alone_in_a_batch_and_beside_others(text: str, unit: Unit) -> 
         codes = numbers.transform(texts)
         assert codes.min() >= 0
         assert codes.max() < numbers.vocabulary
+
+
+def test_subwords_say_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "tokenizers" else find(name))
+    reasons = {unit: TokenNumbers.value_applies(unit, ONE, Slot(index=0)) for unit in ("words", "subwords")}
+    assert reasons == {"words": None, "subwords": "it needs tokenizers: pip install 'autoopt[subwords]'"}
 
 
 @pytest.mark.parametrize("strategy", [TextClean, NGrams, TokenNumbers])

@@ -10,6 +10,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.strategies.model import Prepared
 from autoopt.task.facts import TaskFacts
 from autoopt.task.snapshot import Part, PartName
+from autoopt.task.texts.word_vectors import WordVectors
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -21,6 +22,7 @@ class PrepareJob:
     valid: Part
     recipe: Recipe
     seed: int
+    vectors: WordVectors | None = None  # of words of texts, where the user gave a file of them
 
 
 @dataclass(frozen=True, kw_only=True)

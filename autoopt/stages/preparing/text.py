@@ -16,11 +16,14 @@ from autoopt.strategies.prepared import Counts, Tokens
 from autoopt.strategies.text.counting import fit_counting
 from autoopt.strategies.text.ngrams import NGrams
 from autoopt.strategies.text.numbering import fit_numbering
+from autoopt.strategies.text.pretrained import FROZEN, NONE, Pretrained
 from autoopt.strategies.text.text_clean import TextClean
+from autoopt.strategies.text.tokenizer import FIRST
 from autoopt.strategies.text.tokens import TokenNumbers
 
 GRAPH: Final = "preprocess.onnx"
 INFO: Final = "prepared.json"
+VECTORS: Final = "vectors.npy"
 _SPARSE: Final = ("data", "indices", "indptr")
 
 
@@ -51,6 +54,9 @@ class TextPreparer(Preparer):
             graph, info = numbering.graph, TextInfo(width=numbering.length, vocabulary=numbering.vocabulary)
             for name, texts in parts.items():
                 np.save(folder / f"{name}_codes.npy", numbering.transform(texts), allow_pickle=False)
+            if job.vectors is not None and numbering.words:
+                table = np.pad(job.vectors.table(numbering.words), ((FIRST, 0), (0, 0)), constant_values=np.nan)
+                np.save(folder / VECTORS, table, allow_pickle=False)
         onnx.save(graph, folder / GRAPH)
         write_json(folder / INFO, asdict(info))
 
@@ -62,7 +68,9 @@ class TextPreparer(Preparer):
         info = TextInfo(**json.loads((job.folder / INFO).read_text()))
         if info.vocabulary:
             codes = np.load(job.folder / f"{job.part_name}_codes.npy", mmap_mode="c", allow_pickle=False)
-            return Tokens(codes=np.asarray(codes), vocabulary=info.vocabulary)
+            form = Pretrained.from_recipe(job.recipe).form
+            vectors = None if form == NONE else np.load(job.folder / VECTORS, allow_pickle=False)
+            return Tokens(codes=np.asarray(codes), vocabulary=info.vocabulary, vectors=vectors, fixed=form == FROZEN)
         import scipy.sparse
 
         arrays = [np.load(job.folder / f"{job.part_name}_{field}.npy", allow_pickle=False) for field in _SPARSE]

@@ -11,6 +11,7 @@ from autoopt.errors import StageFailure
 from autoopt.runtime import Session
 from autoopt.strategies.graph import GraphBuilder
 from autoopt.strategies.model import CODES
+from autoopt.strategies.text.pieces import fit_pieces
 from autoopt.strategies.text.text_clean import TextClean, Unit
 from autoopt.strategies.text.tokenizer import (
     FIRST,
@@ -36,6 +37,7 @@ class Numbering:
     vocabulary: int  # how many numbers there are, those of padding and of unknown tokens included
     length: int  # tokens of a row
     splitter: Splitter
+    words: tuple[str, ...]  # of the numbers from FIRST on; none where tokens are not words
 
     def transform(self, texts: Texts) -> NDArray[np.int64]:
         """The graph's output for these rows, int64 (rows, length): what networks train on and are judged by."""
@@ -48,19 +50,33 @@ class Numbering:
 
 def fit_numbering(texts: Texts, facts: TaskFacts, clean: TextClean, config: TokenNumbers) -> Numbering:
     """Fit on the training texts (rows, t), and write the graph. Raises StageFailure when no token has a number."""
-    splitter = Splitter.of(facts, clean, cast(Unit, config.unit))
+    unit = cast(Unit, config.unit)
+    splitter = Splitter.of(facts, clean, "words" if unit == "subwords" else unit)
     counts, longest = splitter.frequencies(texts)
     least = min(config.min_count, max(len(texts) // 2, 1))
-    words = most_frequent(counts, least=least, most=config.vocabulary)
-    if not words:
-        message = f"No token is in {least} training texts or more: {config.unit} of {clean.characters} are none."
+    graph = GraphBuilder("tokens")
+    words: tuple[str, ...] = ()
+    if unit == "subwords":
+        splitter, pieces, longest = fit_pieces(texts, splitter, counts, least=least, most=config.vocabulary)
+        known = pieces.count
+        numbers = pieces.emit(graph, splitter.emit(graph))
+    else:
+        words = most_frequent(counts, least=least, most=config.vocabulary)
+        known = len(words)
+        numbers = emit_numbers(graph, splitter.emit(graph), words)
+    if not known:
+        message = f"No token is in {least} training texts or more: {unit} of {clean.characters} are none."
         raise StageFailure(FailureReason.ERROR, message)
     length = min(config.max_tokens, longest)
-    graph = GraphBuilder("tokens")
-    numbers = emit_numbers(graph, splitter.emit(graph), words)
     codes = without_last(graph, _packed(graph, numbers, length))
     graph.output(CODES, codes, np.int64, ("rows", length))
-    return Numbering(graph=graph.build(), vocabulary=len(words) + FIRST, length=length, splitter=splitter)
+    return Numbering(
+        graph=graph.build(),
+        vocabulary=known + FIRST,
+        length=length,
+        splitter=splitter,
+        words=words if unit == "words" else (),
+    )
 
 
 def _packed(graph: GraphBuilder, numbers: str, length: int) -> str:

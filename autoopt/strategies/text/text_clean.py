@@ -1,6 +1,7 @@
 """What of a text counts, before it is cut into tokens."""
 
 import unicodedata
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import ClassVar, Literal, final
 
@@ -8,7 +9,7 @@ from autoopt.strategies.base import Stage, Strategy, choice
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 
-Unit = Literal["words", "characters"]
+Unit = Literal["words", "characters", "subwords"]
 """What a token is."""
 MARKUP = r"</?[A-Za-z!][^<>]*>|&(?:[A-Za-z]{1,10}|#[0-9]{1,7});"
 """HTML tags, comments and entities. What stands between < and > holds neither, so that no text takes quadratic time."""
@@ -49,13 +50,20 @@ class TextClean(Strategy):
         return (MARKUP, rest) if self.html else (rest,)
 
     def is_character(self, token: str) -> bool:
-        """Whether a token of `character_pattern` is a kept character; else it is markup, or a run of others."""
+        """Whether a token of `token_pattern` is a kept character; else it is markup, or a run of others."""
         kept = _CATEGORIES[self.characters]
         return len(token) == 1 and unicodedata.category(token)[0] in kept and not token.isspace()
 
-    @property
-    def character_pattern(self) -> str:
-        """What is one token where characters are: a kept one, or a whole run of others."""
+    def token_pattern(self, pieces: Iterable[str] = ()) -> str:
+        """What is one token where words are not: the longest of `pieces` that fits, one kept character, or others.
+
+        Of characters that are not kept a run is one token; it ends before what may begin a tag or an entity.
+        """
         kept = KEPT[self.characters]
-        one = f"[{kept}]|[^{kept}]+"
-        return f"{MARKUP}|{one}" if self.html else one
+        others = (MARKUP, f"[^<&{kept}]+", "[<&]") if self.html else (f"[^{kept}]+",)
+        return "|".join([*map(_literal, pieces), f"[{kept}]", *others])
+
+
+def _literal(text: str) -> str:
+    """As RE2 reads it: itself."""
+    return "".join(c if c.isalnum() or ord(c) > 127 else f"\\x{{{ord(c):x}}}" for c in text)

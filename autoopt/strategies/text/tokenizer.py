@@ -40,6 +40,7 @@ class Splitter:
     inputs: tuple[str, ...]  # of the graph: string (rows, 1) each
     clean: TextClean
     unit: Unit
+    pieces: tuple[str, ...] = ()  # of words, where these are cut into pieces
 
     @classmethod
     def of(cls, facts: TaskFacts, clean: TextClean, unit: Unit) -> "Splitter":
@@ -66,7 +67,7 @@ class Splitter:
     def _split(self, graph: GraphBuilder, flat: str) -> str:
         if self.clean.case == "lower":
             flat = graph.add("StringNormalizer", flat, case_change_action="LOWER", locale=_LOCALE, is_case_sensitive=1)
-        pattern: dict[str, Any] = {"tokenexp": self.clean.character_pattern}
+        pattern: dict[str, Any] = {"tokenexp": self.clean.token_pattern(self.pieces)}
         if self.unit == "words":
             pattern = {"separators": list(self.clean.word_separators)}
         return graph.add("Tokenizer", flat, domain=RUNTIME_DOMAIN, mark=0, mincharnum=1, pad_value="", **pattern)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoopt.strategies.networks.texts.words import PADDING, Words, head, max_of, mean_of, present
+from autoopt.strategies.networks.texts.words import PADDING, Start, Words, head, max_of, mean_of, present
 
 HASH_FACTOR = 116_049_371
 """Of fastText's n-gram hash. Codes stay far below 2^63 / HASH_FACTOR, so products never overflow."""
@@ -41,9 +41,10 @@ class Bag(nn.Module):  # type: ignore[misc]  # torch is not followed: its types 
         outputs: int,
         dropout: float,
         word_dropout: float,
+        start: Start | None = None,
     ) -> None:
         super().__init__()
-        self.words = Words(vocabulary, width, word_dropout)
+        self.words = Words(vocabulary, width, word_dropout, start=start)
         self.grams = Words(buckets + 1, width) if ngrams > 1 else None
         self.ngrams = ngrams
         self.buckets = buckets
@@ -52,7 +53,7 @@ class Bag(nn.Module):  # type: ignore[misc]  # torch is not followed: its types 
 
     def forward(self, codes: Tensor) -> Tensor:
         codes = self.words.dropped(codes)
-        parts = [(self.words.embedding(codes), present(codes))]
+        parts = [(self.words.looked_up(codes), present(codes))]
         if self.grams is not None:
             for n in range(2, self.ngrams + 1):
                 grams = ngram_buckets(codes, n, self.buckets)

@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoopt.strategies.networks.texts.words import Words, head, present
+from autoopt.strategies.networks.texts.words import Start, Words, head, present
 
 
 @final
@@ -28,9 +28,10 @@ class TextConvolutions(nn.Module):  # type: ignore[misc]  # torch is not followe
         outputs: int,
         dropout: float,
         word_dropout: float,
+        start: Start | None = None,
     ) -> None:
         super().__init__()
-        self.words = Words(vocabulary, embedding, word_dropout)
+        self.words = Words(vocabulary, embedding, word_dropout, start=start)
         self.dropout = nn.Dropout(dropout)
         self.convolutions = nn.ModuleList(nn.Conv1d(embedding, filters, span) for span in range(2, widest + 1))
         self.head = head(filters * len(self.convolutions), filters, depth, outputs, dropout)

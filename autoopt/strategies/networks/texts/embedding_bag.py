@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from autoopt.strategies.base import choice, real, whole
 from autoopt.strategies.model import TrainingData
-from autoopt.strategies.networks.texts.text_network import TextNetwork, output_count, rounded_width
+from autoopt.strategies.networks.texts.text_network import TextNetwork, output_count, rounded_width, start_of
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     from torch import nn
@@ -49,4 +49,5 @@ class EmbeddingBag(TextNetwork):
             outputs=output_count(data),
             dropout=self.dropout,
             word_dropout=self.word_dropout,
+            start=start_of(data.train),
         )

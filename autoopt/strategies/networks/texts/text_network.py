@@ -1,22 +1,26 @@
 """What the networks that read texts have in common: token numbers in, scores out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
 
 from autoopt.errors import StageFailure
 from autoopt.strategies.base import real, whole
 from autoopt.strategies.learning.bucketing import Bucketing
-from autoopt.strategies.model import CODES, Prepared, TrainingContext, TrainingData
+from autoopt.strategies.model import CODES, Artifact, Prepared, Trained, TrainingContext, TrainingData
 from autoopt.strategies.networks.learner import Network
 from autoopt.strategies.prepared import Tokens
-from autoopt.task.facts import Modality
+from autoopt.strategies.text.tokenizer import FIRST
+from autoopt.task.facts import Modality, TaskFacts
 from autoopt.values import FailureReason
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     import torch
-    from torch import Tensor
+    from torch import Tensor, nn
 
     from autoopt.strategies.learning.source import Source
+    from autoopt.strategies.networks.texts.words import Start
 
 WIDTH_MULTIPLE = 8
 
@@ -43,6 +47,19 @@ class TextNetwork(Network):
         plain = super().source(data, context, device)
         return Bucketing.from_recipe(context.recipe).source(plain, lengths_of(self.tokens(data.train)))
 
+    def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
+        trained = super().train(data, context)
+        return replace(trained, notes=(*vector_notes(self.tokens(data.train), data.facts), *trained.notes))
+
+    def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
+        """The weights as they were learned; in the graph, embeddings are projected already."""
+        from autoopt.strategies.networks.exported import ExportedArtifact
+        from autoopt.strategies.networks.learner import arrays
+        from autoopt.strategies.networks.texts.words import projected
+
+        found = super().artifact(projected(network), data)
+        return replace(found, weights=arrays(network)) if isinstance(found, ExportedArtifact) else found
+
     def tokens(self, prepared: Prepared) -> Tokens:
         """What preparing left. Raises StageFailure when it is no token numbers, or no text has a place for one."""
         if not isinstance(prepared, Tokens):
@@ -58,6 +75,23 @@ def lengths_of(tokens: Tokens) -> "Tensor":
     import torch
 
     return torch.from_numpy((tokens.codes != 0).sum(axis=1))
+
+
+def start_of(tokens: Tokens) -> "Start | None":
+    """What the embeddings of these tokens begin with; None where by chance."""
+    import torch
+
+    from autoopt.strategies.networks.texts.words import Start
+
+    return None if tokens.vectors is None else Start(table=torch.tensor(tokens.vectors), fixed=tokens.fixed)
+
+
+def vector_notes(tokens: Tokens, facts: TaskFacts) -> tuple[str, ...]:
+    """How many words have a vector to begin with."""
+    if tokens.vectors is None or facts.embeddings is None:
+        return ()
+    known = int((~np.isnan(tokens.vectors[FIRST:, 0])).sum())
+    return (f"{known:,} of {tokens.vocabulary - FIRST:,} words have a vector of {facts.embeddings.name}",)
 
 
 def output_count(data: TrainingData[Any]) -> int:

@@ -6,7 +6,13 @@ from typing import TYPE_CHECKING, Any, ClassVar, final
 
 from autoopt.strategies.base import choice, real, whole
 from autoopt.strategies.model import TrainingData
-from autoopt.strategies.networks.texts.text_network import WIDTH_MULTIPLE, TextNetwork, output_count, rounded_width
+from autoopt.strategies.networks.texts.text_network import (
+    WIDTH_MULTIPLE,
+    TextNetwork,
+    output_count,
+    rounded_width,
+    start_of,
+)
 
 if TYPE_CHECKING:  # the catalogue is read by processes that never train: they do without torch
     from torch import nn
@@ -48,6 +54,7 @@ class TextTransformer(TextNetwork):
             outputs=output_count(data),
             dropout=self.dropout,
             word_dropout=self.word_dropout,
+            start=start_of(tokens),
         )
 
     def attention_heads(self) -> Mapping[str, int]:

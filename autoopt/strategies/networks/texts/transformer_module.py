@@ -6,7 +6,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from autoopt.strategies.networks.texts.words import Words, masked_mean, present
+from autoopt.strategies.networks.texts.words import Start, Words, masked_mean, present
 
 FEED_FORWARD = 2
 SPREAD = 0.02
@@ -53,9 +53,10 @@ class Encoder(nn.Module):  # type: ignore[misc]  # torch is not followed: its ty
         outputs: int,
         dropout: float,
         word_dropout: float,
+        start: Start | None = None,
     ) -> None:
         super().__init__()
-        self.words = Words(vocabulary, width, word_dropout, SPREAD)
+        self.words = Words(vocabulary, width, word_dropout, SPREAD, start)
         self.positions = nn.Parameter(torch.randn(length, width) * SPREAD)
         self.dropout = nn.Dropout(dropout)
         self.blocks = nn.ModuleList(Block(width, heads, dropout) for _ in range(depth))

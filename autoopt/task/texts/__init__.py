@@ -1,0 +1,1 @@
+"""What texts bring along: vectors of words that others have learned."""
