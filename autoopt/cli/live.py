@@ -15,6 +15,7 @@ from autoopt.orchestrator import Observer, SlotView
 from autoopt.orchestrator.selection import quality_order
 from autoopt.report.wording import measure_cells
 from autoopt.space import Choice, Space
+from autoopt.space.ensembles import ENSEMBLE
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Budget, TrialState, format_seconds
 
@@ -22,10 +23,10 @@ BAR_WIDTH = 24
 
 
 def model_width(space: Space) -> int:
-    """Of the column that any model's name of the space fits into, with a blank behind it."""
+    """Of the column that any model of the space fits into, and an ensemble, with a blank behind it."""
     domains = [d.domain for d in space.dimensions if d.name == "model"]
     names = [str(value) for domain in domains if isinstance(domain, Choice) for value in domain.values]
-    return max(map(len, names), default=0) + 1
+    return max(map(len, [*names, ENSEMBLE])) + 1
 
 
 class _Tally:
