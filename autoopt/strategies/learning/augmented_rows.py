@@ -17,8 +17,8 @@ class AugmentedRows(Rows):
     """Other rows, the first of their inputs, pixels (n, h, w, 3), changed by an augmentation's policy.
 
     What is drawn hangs on the seed, on which rows a batch has and on their order. So it is new in every epoch, as rows
-    are shuffled; it is the same for any number of workers; and a training that goes on from a checkpoint, which shuffles
-    as it would have, draws as it would have.
+    are shuffled; it is the same for any number of workers; and a training that goes on from a checkpoint, which
+    shuffles as it would have, draws as it would have.
     """
 
     def __init__(self, plain: Rows, augment: Augment, seed: int) -> None:
