@@ -12,7 +12,7 @@ from autoopt.bundle import load_bundle
 
 pytestmark = pytest.mark.slow
 
-FEW = ("--slots", "1", "--set", "module.epochs=5")
+FEW = ("--slots", "1", "--set", "module.epochs=5", "--set", "ensemble=none")
 DIGITS = """
 from sklearn.datasets import load_digits
 

@@ -19,7 +19,7 @@ from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.loader import Loader
-from autoopt.strategies.learning.loader_source import LoaderSource, loading
+from autoopt.strategies.learning.loader_source import LoaderSource, failures_told, loading
 from autoopt.strategies.learning.pinned_memory import PinnedMemory
 from autoopt.strategies.learning.rows import Arrays, Rows
 from autoopt.strategies.learning.source import Source
@@ -107,7 +107,7 @@ def test_whenever_a_worker_is_killed_the_epoch_is_whole_or_the_death_is_told(pre
     for kill in range(12):
         seen, threads = [], []
         try:
-            with loading(source(Large(), workers=2, prefetch=prefetch)) as found:
+            with failures_told(), loading(source(Large(), workers=2, prefetch=prefetch)) as found:
                 for batch in found.batches(groups()):
                     seen.append(batch.inputs[0])
                     if len(seen) == 1:

@@ -20,6 +20,7 @@ from autoopt.strategies.learning.checkpoint import Checkpoints
 from autoopt.strategies.learning.epoch import Epochs
 from autoopt.strategies.learning.fitting import epochs_that_fit
 from autoopt.strategies.learning.judge import Judge
+from autoopt.strategies.learning.loader_source import failures_told
 from autoopt.strategies.learning.loss import LossFunction
 from autoopt.strategies.learning.plan import Plan
 from autoopt.strategies.learning.ranks import Ranks
@@ -50,7 +51,8 @@ class Learned:
 def settled(slot: Slot, seed: int) -> Iterator[torch.device]:
     """The slot's device, its thread budget, and torch's random state from `seed`; put back afterwards.
 
-    Raises StageFailure(OUT_OF_MEMORY) where what is done within takes more memory than the device has.
+    Raises StageFailure(OUT_OF_MEMORY) where what is done within takes more memory than the device has, and for loader
+    workers that die just when `loading` is left, which cannot tell of them any more.
     """
     device = torch.device(slot.device) if slot.device == "cpu" else torch.device(slot.device, slot.device_index)
     threads = torch.get_num_threads()
@@ -59,7 +61,8 @@ def settled(slot: Slot, seed: int) -> Iterator[torch.device]:
         torch.manual_seed(seed)
         torch.set_num_threads(slot.threads)
         try:
-            yield device
+            with failures_told():
+                yield device
         except torch.OutOfMemoryError as error:
             message = f"the network did not fit into the memory of {slot.device}"
             raise StageFailure(FailureReason.OUT_OF_MEMORY, message) from error
