@@ -95,11 +95,11 @@ def search(folder: Path, body: str, *words: str, trials: int = 2) -> Ran:
 
 @pytest.mark.parametrize("body,metric", [(CNN, "accuracy"), (TRANSFORMER, "hits"), (MLP, "rmse")])
 def test_a_real_shape_is_searched_and_exported(body: str, metric: str, tmp_path: Path) -> None:
-    ran = search(tmp_path, body)
+    ran = search(tmp_path, body, trials=1)
     assert ran.code == 0, ran.err
     found = ran.last_json
     assert found["metric"] == metric
-    assert found["trials"]["complete"] == 2
+    assert found["trials"]["complete"] == 1
     assert found["best"]["recipe"]["model"] == "module"
     assert (tmp_path / "home" / "bundles" / "own" / "manifest.json").is_file()
 
@@ -110,7 +110,7 @@ def test_the_documented_example_runs_and_its_bundle_predicts(tmp_path: Path) -> 
     assert len(example.splitlines()) < 40
     (tmp_path / "task.py").write_text(example)
     words = ("--set", "build.width=32", "--home", str(tmp_path / "home"), "--study", "own", "--json")
-    ran = run_process("search", "task.py:task", "--trials", "2", *FEW, *words, folder=tmp_path)
+    ran = run_process("search", "task.py:task", "--trials", "1", *FEW, *words, folder=tmp_path)
     assert ran.code == 0, ran.err
     assert ran.last_json["best"]["recipe"]["build.width"] == 32
     bundle = load_bundle(tmp_path / "home" / "bundles" / "own")

@@ -1,8 +1,6 @@
 """Loader workers: as many as asked for, in order, gone in the end, and of no influence on what is learned."""
 
-import contextlib
 import os
-import signal
 import threading
 import time
 from collections.abc import Iterator
@@ -19,7 +17,7 @@ from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.loader import Loader
-from autoopt.strategies.learning.loader_source import LoaderSource, failures_told, loading
+from autoopt.strategies.learning.loader_source import LoaderSource, loading
 from autoopt.strategies.learning.pinned_memory import PinnedMemory
 from autoopt.strategies.learning.rows import Arrays, Rows
 from autoopt.strategies.learning.source import Source
@@ -81,47 +79,6 @@ def test_a_worker_that_dies_while_it_hands_a_batch_over_is_told_like_any_that_di
     with pytest.raises(StageFailure, match="a loader worker died while it handed a batch over") as raised:
         read()
     assert raised.value.reason is FailureReason.CRASHED
-
-
-class Large(Signed):
-    """Batches that take a while to be handed over."""
-
-    def take(self, indices: NDArray[np.int64]) -> Arrays:
-        return indices.copy(), np.full((len(indices), 1 << 16), os.getpid(), dtype=np.int32)
-
-
-def killing(pid: int, after_s: float) -> threading.Thread:
-    def kill() -> None:
-        with contextlib.suppress(ProcessLookupError):
-            os.kill(pid, signal.SIGKILL)
-
-    timer = threading.Timer(after_s, kill)
-    timer.start()
-    return timer
-
-
-@pytest.mark.parametrize("prefetch", [1, 4])
-def test_whenever_a_worker_is_killed_the_epoch_is_whole_or_the_death_is_told(prefetch: int) -> None:
-    """Killed before, while and after it hands a batch over, by a clock of its own; nothing hangs, nothing is left."""
-    before, told = children(), list[StageFailure]()
-    for kill in range(12):
-        seen, threads = [], []
-        try:
-            with failures_told(), loading(source(Large(), workers=2, prefetch=prefetch)) as found:
-                for batch in found.batches(groups()):
-                    seen.append(batch.inputs[0])
-                    if len(seen) == 1:
-                        threads.append(killing(int(batch.inputs[1][0, 0]), after_s=kill * 0.002))
-        except StageFailure as failure:
-            told.append(failure)
-        else:
-            assert torch.equal(torch.cat(seen), torch.cat(list(groups())))
-        finally:
-            for thread in threads:
-                thread.join()
-        assert children() == before
-    assert {failure.reason for failure in told} == {FailureReason.CRASHED}
-    assert all("a loader worker died" in str(failure) for failure in told), told
 
 
 class Hanging(Signed):

@@ -1,6 +1,7 @@
 """Batches that are read from stored rows, by this process or by loader workers."""
 
 import contextlib
+import gc
 import sys
 import warnings
 from collections.abc import Iterator
@@ -87,6 +88,8 @@ class LoaderSource(Source):
         self._groups.due = groups
         if not self._persistent:
             self.close()
+        if self._iterator is None:
+            gc.collect()  # or a forked worker would finalize this process's garbage a first time
         with _more_than_cores():
             self._iterator = iter(self._loader)  # type: ignore[arg-type]
         with _broken_connections_told():
