@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.learning.judge import Judge, tensor_parts
 from autoopt.strategies.learning.plan import Plan
-from autoopt.strategies.learning.source import Batch, Source, TensorSource
+from autoopt.strategies.learning.source import Batch, Source, TensorSource, WrappedSource
 
 CLASSES = 3
 ROWS = 96
@@ -79,23 +79,12 @@ def digest(network: nn.Module) -> str:
     return found.hexdigest()
 
 
-class Watched(Source):
+class Watched(WrappedSource):
     """Another source, told of before each batch."""
 
     def __init__(self, plain: Source, tell: Callable[[Batch], None]) -> None:
-        self._plain = plain
+        super().__init__(plain)
         self._tell = tell
-
-    def __len__(self) -> int:
-        return len(self._plain)
-
-    @property
-    def device(self) -> torch.device:
-        return self._plain.device
-
-    @property
-    def classifies(self) -> bool:
-        return self._plain.classifies
 
     def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
         for batch in self._plain.batches(groups):

@@ -1,15 +1,19 @@
 """What becomes one measured file: a recipe's own pipeline, or an ensemble of several."""
 
+import time
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.files import StoreEntry
+from autoopt.errors import StageFailure
+from autoopt.files import Store, StoreEntry
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import Reporter, StageRun
 from autoopt.task.snapshot import Snapshot
+from autoopt.values import FailureReason
 
 
 class Candidate(ABC):
@@ -18,12 +22,41 @@ class Candidate(ABC):
     `runs` tells, in order, which stages were looked up or made and what that cost.
     """
 
-    def __init__(self, *, snapshot: Snapshot, recipe: Recipe, report: Reporter) -> None:
+    def __init__(self, *, snapshot: Snapshot, store: Store, recipe: Recipe, report: Reporter) -> None:
         self.snapshot = snapshot
+        self.store = store
         self.facts = snapshot.facts
         self.recipe = recipe
         self.report = report
         self.runs: list[StageRun] = []
+
+    def found_or_made(
+        self,
+        stage: str,
+        key: str,
+        make: Callable[[Path], None],
+        needs: tuple[Callable[[], StoreEntry], ...] = (),
+    ) -> StoreEntry:
+        """The stage's entry of the store; what is not there is made, after what it needs. It is noted in `runs`."""
+        self.report(stage)
+        began = time.monotonic()
+        entry = self.store.find(stage, key)
+        hit = entry is not None
+        if entry is None:
+            for parent in needs:
+                parent()
+            self.report(stage)
+            began = time.monotonic()
+            with self.store.make(stage, key) as folder:
+                make(folder)
+            entry = self.store.find(stage, key, verify=False)
+        if entry is None:
+            message = f"The result of stage {stage} vanished from the store right after it was written."
+            raise StageFailure(FailureReason.CRASHED, message)
+        seconds = time.monotonic() - began
+        self.runs = [run for run in self.runs if run.name != stage]
+        self.runs.append(StageRun(name=stage, key=key, hit=hit, seconds=seconds, size_bytes=entry.size_bytes))
+        return entry
 
     @property
     @abstractmethod

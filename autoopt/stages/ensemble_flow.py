@@ -1,6 +1,5 @@
 """An ensemble's way to a file: each member's own pipeline, taken from the store or made, then merged to one graph."""
 
-import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Final, final
@@ -17,7 +16,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy as deploying
 from autoopt.stages.averaging import OLD_TREES, averaged, tree_operators
 from autoopt.stages.candidate import Candidate
-from autoopt.stages.contract import AUGMENTED, Reporter, StageRun
+from autoopt.stages.contract import AUGMENTED, Reporter
 from autoopt.stages.flow import Flow
 from autoopt.stages.join import pipeline_metadata
 from autoopt.stages.keys import DEPLOY, LIBRARIES, library_version
@@ -53,8 +52,7 @@ class EnsembleFlow(Candidate):
     def __init__(
         self, *, snapshot: Snapshot, store: Store, recipe: Recipe, report: Reporter, make_flow: MakeFlow
     ) -> None:
-        super().__init__(snapshot=snapshot, recipe=recipe, report=report)
-        self._store = store
+        super().__init__(snapshot=snapshot, store=store, recipe=recipe, report=report)
         members = members_of(recipe)
         self._shares = shares(members)
         self._quantize = str(recipe.get("quantize", "none"))
@@ -81,25 +79,8 @@ class EnsembleFlow(Candidate):
 
     def deployed(self) -> StoreEntry:
         if self._entry is None:
-            self._entry = self._found_or_made()
+            self._entry = self.found_or_made(DEPLOY, self.key, self._make)
         return self._entry
-
-    def _found_or_made(self) -> StoreEntry:
-        self.report(DEPLOY)
-        began = time.monotonic()
-        entry = self._store.find(DEPLOY, self.key)
-        hit = entry is not None
-        if entry is None:
-            graphs, members = self._graphs()
-            with self._store.make(DEPLOY, self.key) as folder:
-                self._make(graphs, members, folder)
-            entry = self._store.find(DEPLOY, self.key, verify=False)
-        if entry is None:
-            message = "The merged graph vanished from the store right after it was written."
-            raise StageFailure(FailureReason.CRASHED, message)
-        seconds = time.monotonic() - began
-        self.runs.append(StageRun(name=DEPLOY, key=self.key, hit=hit, seconds=seconds, size_bytes=entry.size_bytes))
-        return entry
 
     def trained_scores(self) -> NDArray[np.float64]:
         return self._mean([member.trained_scores() for member in self._members])
@@ -130,8 +111,9 @@ class EnsembleFlow(Candidate):
                     graphs[k] = _graph(entries[k])
         return graphs, entries
 
-    def _make(self, graphs: Sequence[onnx.ModelProto], entries: Sequence[StoreEntry], folder: Path) -> None:
+    def _make(self, folder: Path) -> None:
         """Merge, write, reload, and hold what the file gives against the mean of what its members give."""
+        graphs, entries = self._graphs()
         path = folder / GRAPH
         write_bytes(path, self._content(graphs))
         try:
@@ -166,8 +148,9 @@ class EnsembleFlow(Candidate):
         except onnx.checker.ValidationError as error:
             message = f"The merged graph is not valid ONNX: {str(error).splitlines()[0]}."
             raise StageFailure(FailureReason.ERROR, message) from error
-        content: bytes = merged.SerializeToString(deterministic=True)
-        return packed_bytes(merged) if self._quantize == MEMBERS else content
+        if self._quantize == MEMBERS:
+            return packed_bytes(merged)
+        return bytes(merged.SerializeToString(deterministic=True))
 
 
 def candidate_of(

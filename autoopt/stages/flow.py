@@ -49,8 +49,7 @@ class Flow(Candidate):
         training_limit_s: float | None = None,
         rank: Rank | None = None,
     ) -> None:
-        super().__init__(snapshot=snapshot, recipe=recipe, report=report)
-        self.store = store
+        super().__init__(snapshot=snapshot, store=store, recipe=recipe, report=report)
         self.keys = stage_keys(
             catalogue_for(self.facts),
             recipe,
@@ -124,28 +123,9 @@ class Flow(Candidate):
         make: Callable[[Path], None],
         needs: tuple[Callable[[], StoreEntry], ...] = (),
     ) -> StoreEntry:
-        if stage in self._entries:
-            return self._entries[stage]
-        self.report(stage)
-        began = time.monotonic()
-        entry = self.store.find(stage, key)
-        hit = entry is not None
-        if entry is None:
-            for parent in needs:
-                parent()
-            self.report(stage)
-            began = time.monotonic()
-            with self.store.make(stage, key) as folder:
-                make(folder)
-            entry = self.store.find(stage, key, verify=False)
-        if entry is None:
-            message = f"The result of stage {stage} vanished from the store right after it was written."
-            raise StageFailure(FailureReason.CRASHED, message)
-        seconds = time.monotonic() - began
-        self.runs = [run for run in self.runs if run.name != stage]
-        self.runs.append(StageRun(name=stage, key=key, hit=hit, seconds=seconds, size_bytes=entry.size_bytes))
-        self._entries[stage] = entry
-        return entry
+        if stage not in self._entries:
+            self._entries[stage] = self.found_or_made(stage, key, make, needs)
+        return self._entries[stage]
 
     def _note_unread(self) -> None:
         """Parents of a deployed file that were not needed: still hits where they are there, and used just now."""

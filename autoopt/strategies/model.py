@@ -4,9 +4,10 @@ An artifact is arrays and JSON, never a pickle: enough to write the model as an 
 later. Predictions of the trained object itself are taken at training time, as the truth that every graph is held to.
 """
 
+import time
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, ClassVar, Generic, Self, TypeVar
 
@@ -106,6 +107,12 @@ class TrainingContext:
     store: Store | None = None  # keeps what serves several trainings: storage forms, verdicts of probes
     prepared_key: str = ""  # of what is learned from, in that store
     ranks: Ranks = field(default_factory=Ranks)  # the processes that this training is shared with
+
+    def since(self, began: float) -> "TrainingContext":
+        """With what was spent since `began` (time.monotonic) taken off the limit; a second is always left."""
+        if self.limit_s is None:
+            return self
+        return replace(self, limit_s=max(self.limit_s - (time.monotonic() - began), 1.0))
 
 
 class Artifact(ABC):

@@ -2,14 +2,13 @@
 
 import os
 import signal
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
-from support_executors import GIVE_UP_S, collect
+from support_executors import GIVE_UP_S, collect, runs, wait_until
 
 from autoopt.executors import Failed, Finished, ForkServer, Job, ProcessExecutor
 from autoopt.values import FailureReason, Slot
@@ -39,20 +38,6 @@ def ending(executor: ProcessExecutor, tmp_path: Path, then: str, **payload: Any)
 
 def pids(tmp_path: Path) -> list[int]:
     return [int(pid) for pid in (tmp_path / "pids").read_text().split()]
-
-
-def runs(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
-
-
-def wait_until(condition: Callable[[], bool]) -> None:
-    give_up_s = time.monotonic() + GIVE_UP_S
-    while not condition():
-        assert time.monotonic() < give_up_s, "waited in vain"
-        time.sleep(0.01)
 
 
 @pytest.mark.parametrize("workers", [1, 2])

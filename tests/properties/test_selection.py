@@ -1,9 +1,11 @@
 """Which trials are picked: properties over made-up rows."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
+from support_bundle import trial_row
 
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import best, cheapest, feasible, front, nearest_miss
@@ -28,25 +30,11 @@ def _row(draw: st.DrawFn, number: int) -> TrialRow:
     state = draw(st.sampled_from(list(TrialState)))
     names = OBJECTIVES if state is TrialState.COMPLETE else draw(st.sets(st.sampled_from(OBJECTIVES)))
     at_work = draw(st.booleans())
-    return TrialRow(
-        number=number,
-        recipe={"n": number},
-        recipe_sha256=str(number),
-        source="planner",
+    return replace(
+        trial_row(number, None),
         state=state,
-        reason="",
-        message="",
         measures={n: Measurement(value=draw(few), provisional=at_work and n == "latency_ms") for n in names},
         artifact_key=draw(st.sampled_from(["", "key"])),
-        artifact_sha256="",
-        stages=[],
-        notes=[],
-        created_at="",
-        finished_at="",
-        seconds=1.0,
-        attempts=1,
-        duplicate_of=None,
-        slot_index=0,
     )
 
 

@@ -2,35 +2,18 @@
 
 from typing import Any
 
+from support_bundle import trial_row
+
 from autoopt.app.ensembling import MOST_CANDIDATES, candidate_trials, may_combine
 from autoopt.ledger import TrialRow
 from autoopt.space import load_space, pin
 from autoopt.strategies import catalogue
-from autoopt.values import Measurement, TrialState
 
 
 def trial(number: int, quality: float, **recipe: Any) -> TrialRow:
     """A complete trial; fields of its recipe with __ for a dot."""
-    return TrialRow(
-        number=number,
-        recipe={name.replace("__", "."): value for name, value in recipe.items()},
-        recipe_sha256=str(number),
-        source="planner",
-        state=TrialState.COMPLETE,
-        reason="",
-        message="",
-        measures={"quality": Measurement(value=quality), "latency_ms": Measurement(value=1.0)},
-        artifact_key=f"key{number}",
-        artifact_sha256="",
-        stages=[],
-        notes=[],
-        created_at="",
-        finished_at="",
-        seconds=1.0,
-        attempts=1,
-        duplicate_of=None,
-        slot_index=0,
-    )
+    named = {name.replace("__", "."): value for name, value in recipe.items()}
+    return trial_row(number, quality, latency_ms=1.0, recipe=named)
 
 
 def numbers(*trials: TrialRow) -> list[int]:

@@ -4,32 +4,20 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import final
 
-import torch
 from torch import Tensor
 
 from autoopt.strategies.learning.bucketing import regrouped
 from autoopt.strategies.learning.ranks import Ranks
-from autoopt.strategies.learning.source import Batch, Source
+from autoopt.strategies.learning.source import Batch, Source, WrappedSource
 
 
 @final
-class BucketedSource(Source):
+class BucketedSource(WrappedSource):
     """Another source's rows, its first input, token numbers (rows, length), cut to the longest text of each batch."""
 
     def __init__(self, plain: Source, lengths: Tensor) -> None:
-        self._plain = plain
+        super().__init__(plain)
         self._lengths = lengths
-
-    def __len__(self) -> int:
-        return len(self._plain)
-
-    @property
-    def device(self) -> torch.device:
-        return self._plain.device
-
-    @property
-    def classifies(self) -> bool:
-        return self._plain.classifies
 
     def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
         longest: list[int] = []
@@ -47,6 +35,3 @@ class BucketedSource(Source):
     def shared(self, ranks: Ranks) -> Source:
         # Grouped by length first, and then shared: the shares of a step are of one length on all ranks.
         return BucketedSource(self._plain.shared(ranks), self._lengths)
-
-    def close(self) -> None:
-        self._plain.close()

@@ -5,31 +5,19 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import final
 
-import torch
 from torch import Tensor
 
 from autoopt.strategies.learning.ranks import Ranks
-from autoopt.strategies.learning.source import Batch, Source
+from autoopt.strategies.learning.source import Batch, Source, WrappedSource
 
 
 @final
-class SharedSource(Source):
+class SharedSource(WrappedSource):
     """Another source's rows, of each group this rank's alone: the others are not even read here."""
 
     def __init__(self, plain: Source, ranks: Ranks) -> None:
-        self._plain = plain
+        super().__init__(plain)
         self._ranks = ranks
-
-    def __len__(self) -> int:
-        return len(self._plain)
-
-    @property
-    def device(self) -> torch.device:
-        return self._plain.device
-
-    @property
-    def classifies(self) -> bool:
-        return self._plain.classifies
 
     def batches(self, groups: Iterator[Tensor]) -> Iterator[Batch]:
         parts: deque[float] = deque()
@@ -43,6 +31,3 @@ class SharedSource(Source):
         # The other source may read some groups ahead; it gives their batches in order.
         for batch in self._plain.batches(own()):
             yield replace(batch, part=parts.popleft())
-
-    def close(self) -> None:
-        self._plain.close()

@@ -58,7 +58,28 @@ class Source(ABC):
         return SharedSource(self, ranks)
 
     def close(self) -> None:  # noqa: B027 - most have nothing to give back
-        """Give back what it holds beside memory, such as loader workers. Sources that wrap another close it."""
+        """Give back what it holds beside memory, such as loader workers."""
+
+
+class WrappedSource(Source):
+    """Another source's rows, given otherwise."""
+
+    def __init__(self, plain: Source) -> None:
+        self._plain = plain
+
+    def __len__(self) -> int:
+        return len(self._plain)
+
+    @property
+    def device(self) -> torch.device:
+        return self._plain.device
+
+    @property
+    def classifies(self) -> bool:
+        return self._plain.classifies
+
+    def close(self) -> None:
+        self._plain.close()
 
 
 @final

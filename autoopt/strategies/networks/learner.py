@@ -18,6 +18,7 @@ if TYPE_CHECKING:  # the catalogue is read by processes that never train: they d
 
     from autoopt.strategies.learning.judge import Judge
     from autoopt.strategies.learning.loss import LossFunction
+    from autoopt.strategies.learning.plan import Plan
     from autoopt.strategies.learning.source import Source
     from autoopt.strategies.learning.training_loop import Learned
 
@@ -72,6 +73,18 @@ class Network(Model):
         """What training makes small; None for what the recipe says."""
         return None
 
+    def plan(self, data: TrainingData[Any], context: TrainingContext) -> "Plan":
+        """How it learns, by the recipe."""
+        from autoopt.strategies.learning.plan import Plan
+
+        return Plan.from_recipe(
+            context.recipe,
+            epochs=self.epochs,
+            patience=self.patience,
+            seed=context.seed,
+            classes=len(data.facts.classes),
+        )
+
     def judge(self, data: TrainingData[Any], device: "torch.device") -> "Judge":
         """The task's metric on the valid part."""
         return self.judge_on(tuple(values.to(device) for values in self.inputs(data.valid)), data)
@@ -95,7 +108,7 @@ class Network(Model):
 
         context, speed_notes = settled_speed(self, data, context)
         context, notes = settled_ranks(self, data, context)
-        with self._learning(data, context) as (network, judge, learned):
+        with self.learning(data, context) as (network, judge, learned):
             scores = judge.scores(network)
             artifact = self.artifact(network.cpu(), data)
         told = (*learned.notes, *speed_notes, *notes, *context.ranks.notes)
@@ -108,24 +121,17 @@ class Network(Model):
         context, _ = settled_speed(self, data, context)
         context, _ = settled_ranks(self, data, context)
         if context.ranks.size > 1:
-            with self._learning(data, context):
+            with self.learning(data, context):
                 """The leader keeps what was learned."""
 
     @contextlib.contextmanager
-    def _learning(
+    def learning(
         self, data: TrainingData[Any], context: TrainingContext
     ) -> "Iterator[tuple[nn.Module, Judge, Learned]]":
         """Train; within the block the slot is settled and the network has its best weights."""
         from autoopt.strategies.learning.loader_source import loading
-        from autoopt.strategies.learning.training_loop import Plan, fit, settled
+        from autoopt.strategies.learning.training_loop import fit, settled
 
-        plan = Plan.from_recipe(
-            context.recipe,
-            epochs=self.epochs,
-            patience=self.patience,
-            seed=context.seed,
-            classes=len(data.facts.classes),
-        )
         with settled(context.slot, context.seed) as device:
             network = self.build(data).to(device)
             judge = self.judge(data, device)
@@ -134,7 +140,7 @@ class Network(Model):
                     network,
                     source,
                     judge,
-                    plan,
+                    self.plan(data, context),
                     context.report,
                     checkpoints=context.checkpoints,
                     limit_s=context.limit_s,

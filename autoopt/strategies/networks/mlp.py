@@ -98,28 +98,8 @@ class MLP(Network):
         )
 
     def train(self, data: TableData, context: TrainingContext) -> Trained:
-        from autoopt.strategies.learning.training_loop import Plan, fit, settled
-
         _check(data)
-        plan = Plan.from_recipe(
-            context.recipe,
-            epochs=self.epochs,
-            patience=self.patience,
-            seed=context.seed,
-            classes=len(data.facts.classes),
-        )
-        with settled(context.slot, context.seed) as device:
-            network = self.build(data).to(device)
-            judge = self.judge(data, device)
-            learned = fit(
-                network,
-                self.source(data, context, device),
-                judge,
-                plan,
-                context.report,
-                checkpoints=context.checkpoints,
-                limit_s=context.limit_s,
-            )
+        with self.learning(data, context) as (network, judge, learned):
             scores = judge.scores(network)
         artifact = self.artifact(network, data)
         return Trained(artifact=artifact, valid_scores=scores, notes=learned.notes, earlier_s=learned.earlier_s)

@@ -57,9 +57,7 @@ def settled_speed(
     began = time.monotonic()
     choices, notes = context.ranks.agree(lambda: _settled_here(network, data, context))
     context = replace(context, recipe=context.recipe.replace(choices))
-    if notes and context.limit_s is not None:
-        context = replace(context, limit_s=max(context.limit_s - (time.monotonic() - began), 1.0))
-    return context, tuple(notes)
+    return context.since(began) if notes else context, tuple(notes)
 
 
 def _settled_here(

@@ -64,8 +64,7 @@ def settled_ranks(
             if choice == _MEASURE:
                 _measured(network, sample, context, device, total_steps)
                 choice = ranks.agree(lambda: "")
-    if context.limit_s is not None:
-        context = replace(context, limit_s=max(context.limit_s - (time.monotonic() - began), 1.0))
+    context = context.since(began)
     return (context if choice == DDP else replace(context, ranks=Ranks())), notes
 
 

@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from autoopt.strategies.networks.images.pixels import Normalize
+from autoopt.task.images.architectures import Convolution
 
 ALL, LAST_STAGE, HEAD = "all", "last_stage", "head"
 """How much of a network learns; the rest stays as it came."""
@@ -62,6 +63,19 @@ class Enlarged(nn.Module):  # type: ignore[misc]
         if self.size is None:
             return images
         return nn.functional.interpolate(images, size=self.size, mode="bilinear", align_corners=False)
+
+
+def convolving(convolution: Convolution, stride: int) -> nn.Conv2d:
+    """The layer, without a bias: a normalization follows each."""
+    return nn.Conv2d(
+        convolution.came,
+        convolution.went,
+        convolution.side,
+        stride=stride,
+        padding=convolution.side // 2,
+        groups=convolution.groups,
+        bias=False,
+    )
 
 
 def usual_normalization() -> Normalize:

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from autoopt.strategies.learning.epoch import SIGN_OF_LIFE_S, Due
 from autoopt.strategies.learning.source import TensorSource
-from autoopt.strategies.learning.training_loop import Plan, fit, settled
+from autoopt.strategies.learning.training_loop import fit, settled
 from autoopt.strategies.model import StepReport, Trained, TrainingContext, TrainingData
 from autoopt.strategies.networks.learner import Network
 
@@ -20,9 +20,7 @@ def head_trained(model: Network, data: TrainingData[Any], context: TrainingConte
     What is before it gives the same in every epoch, so that it is asked once for each image.
     """
     began = time.monotonic()
-    plan = Plan.from_recipe(
-        context.recipe, epochs=model.epochs, patience=model.patience, seed=context.seed, classes=len(data.facts.classes)
-    )
+    plan = model.plan(data, context)
     with settled(context.slot, context.seed) as device:
         network = model.build(data).to(device)
         plan.memory_format.lay_out(network)
@@ -39,7 +37,7 @@ def head_trained(model: Network, data: TrainingData[Any], context: TrainingConte
             plan,
             context.report,
             checkpoints=context.checkpoints,
-            limit_s=context.limit_s and max(context.limit_s - (time.monotonic() - began), 1.0),
+            limit_s=context.since(began).limit_s,
         )
         scores = judge.scores(head)
         artifact = model.artifact(network.cpu(), data)

@@ -4,7 +4,7 @@ from typing import final
 
 from torch import Tensor, nn
 
-from autoopt.strategies.networks.images.body import Body
+from autoopt.strategies.networks.images.body import Body, convolving
 from autoopt.task.images.architectures import Convolution, InvertedBlock, MobileNetV2
 
 
@@ -34,7 +34,7 @@ class _Block(nn.Module):  # type: ignore[misc]  # torch is not followed: its typ
         super().__init__()
         *wide, (_, narrow, _) = block.normalized
         layers = [_layer(convolution, block.stride if convolution.side > 1 else 1) for _, convolution, _ in wide]
-        self.conv = nn.Sequential(*layers, _layer(narrow, 1)[0], nn.BatchNorm2d(narrow.went))
+        self.conv = nn.Sequential(*layers, convolving(narrow, 1), nn.BatchNorm2d(narrow.went))
         self.skips = block.skips
 
     def forward(self, hidden: Tensor) -> Tensor:
@@ -42,13 +42,4 @@ class _Block(nn.Module):  # type: ignore[misc]  # torch is not followed: its typ
 
 
 def _layer(convolution: Convolution, stride: int) -> nn.Sequential:
-    product = nn.Conv2d(
-        convolution.came,
-        convolution.went,
-        convolution.side,
-        stride=stride,
-        padding=convolution.side // 2,
-        groups=convolution.groups,
-        bias=False,
-    )
-    return nn.Sequential(product, nn.BatchNorm2d(convolution.went), nn.ReLU6())
+    return nn.Sequential(convolving(convolution, stride), nn.BatchNorm2d(convolution.went), nn.ReLU6())

@@ -4,8 +4,8 @@ from typing import final
 
 from torch import Tensor, nn
 
-from autoopt.strategies.networks.images.body import Body
-from autoopt.task.images.architectures import Convolution, ResidualBlock, ResNet
+from autoopt.strategies.networks.images.body import Body, convolving
+from autoopt.task.images.architectures import ResidualBlock, ResNet
 
 
 @final
@@ -37,11 +37,11 @@ class _Block(nn.Module):  # type: ignore[misc]  # torch is not followed: its typ
         super().__init__()
         self.count = len(block.convolutions)
         for place, (convolution, stride) in enumerate(zip(block.convolutions, block.strides, strict=True), start=1):
-            self.add_module(f"conv{place}", _layer(convolution, stride))
+            self.add_module(f"conv{place}", convolving(convolution, stride))
             self.add_module(f"bn{place}", nn.BatchNorm2d(convolution.went))
         shortcut, self.downsample = block.shortcut, None
         if shortcut is not None:
-            self.downsample = nn.Sequential(_layer(shortcut, block.stride), nn.BatchNorm2d(shortcut.went))
+            self.downsample = nn.Sequential(convolving(shortcut, block.stride), nn.BatchNorm2d(shortcut.went))
 
     def forward(self, hidden: Tensor) -> Tensor:
         found = hidden
@@ -51,15 +51,3 @@ class _Block(nn.Module):  # type: ignore[misc]  # torch is not followed: its typ
                 found = found.relu()
         skipped = hidden if self.downsample is None else self.downsample(hidden)
         return (found + skipped).relu()
-
-
-def _layer(convolution: Convolution, stride: int) -> nn.Conv2d:
-    return nn.Conv2d(
-        convolution.came,
-        convolution.went,
-        convolution.side,
-        stride=stride,
-        padding=convolution.side // 2,
-        groups=convolution.groups,
-        bias=False,
-    )
