@@ -50,10 +50,12 @@ def run_here(*words: str) -> Ran:
     return Ran(code=code, out=out.getvalue(), err=err.getvalue())
 
 
-def run_process(*words: str, folder: Path, timeout_s: float = 240.0, **environment: str) -> Ran:
-    """A command in a process of its own, as a user starts it, in that folder."""
+def run_process(
+    *words: str, folder: Path, timeout_s: float = 240.0, launcher: Sequence[str] = (), **environment: str
+) -> Ran:
+    """A command in a process of its own, as a user starts it, in that folder; `launcher` comes before its words."""
     done = subprocess.run(
-        [sys.executable, "-m", "autoopt", *words],
+        [*launcher, sys.executable, "-m", "autoopt", *words],
         cwd=folder,
         env={**os.environ, "PYTHONPATH": str(ROOT), **environment},
         capture_output=True,

@@ -6,9 +6,7 @@ import importlib
 import os
 import signal
 import sys
-import time
 import traceback
-from pathlib import Path
 from types import TracebackType
 from typing import NoReturn
 
@@ -34,9 +32,6 @@ COMMANDS = {
     "db": "database",
 }
 """Command → module of autoopt.cli that defines it, in the order of `--help`."""
-
-_START_TICKS = 19
-"""Place of a process's start among the fields of /proc/PID/stat that follow its name."""
 
 
 class LazyGroup(click.Group):
@@ -128,14 +123,3 @@ def _interrupt(_number: int, _frame: object) -> None:
 def _no_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
     """A bug of ours: one line and how to see more, in place of a traceback."""
     say_unexpected(kind, error)
-
-
-def command_start() -> float:
-    """time.monotonic at which this process began: `--time` counts from there, imports included."""
-    import psutil
-
-    age_s = time.time() - psutil.Process().create_time()
-    if sys.platform == "linux":  # psutil goes by the second of the boot: up to a second too old
-        ticks = int(Path("/proc/self/stat").read_text().rpartition(")")[2].split()[_START_TICKS])
-        age_s = time.clock_gettime(time.CLOCK_BOOTTIME) - ticks / os.sysconf("SC_CLK_TCK")
-    return time.monotonic() - max(0.0, age_s)

@@ -1,8 +1,9 @@
 """`autoopt resume`."""
 
+import time
+
 import click
 
-from autoopt.cli.main import command_start
 from autoopt.cli.shared import Number, duration_option, place_options, places
 
 
@@ -28,7 +29,7 @@ def resume(
 
     Without --time and --trials it spends what is left of the budget; a finished study is exported again.
     """
-    started = command_start()
+    started = time.monotonic()
     from autoopt.app.checks import resume_problems
     from autoopt.app.launch import run_resume
     from autoopt.app.study import Study

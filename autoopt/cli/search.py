@@ -1,11 +1,11 @@
 """`autoopt search`."""
 
 import json
+import time
 
 import click
 
 from autoopt.app.options import Places, SearchOptions
-from autoopt.cli.main import command_start
 from autoopt.cli.shared import Number, duration_option, misread, place_options
 
 
@@ -74,7 +74,7 @@ def search(
     autoopt search news.csv --target label --text title,text --time 5m
     autoopt search adult.csv --target income --time 5m --limit 'latency_ms<=1' --limit 'size_bytes<=5MB'
     """
-    started = command_start()
+    started = time.monotonic()
     from autoopt.app.launch import search_understood
     from autoopt.app.understanding import understand
     from autoopt.cli.live import watcher
