@@ -74,6 +74,8 @@ class Finisher:
 
         `ensemble_s` comes on top of `seconds`. None without any candidate.
         """
+        if self.candidate("best") is None:
+            return None
         end = time.monotonic() + seconds
         self._observer.phase("measuring the best again, everything idle")
         self._remeasure(0.45 * seconds)
@@ -81,8 +83,6 @@ class Finisher:
             began = time.monotonic()
             self._ensembler.build(ensemble_s)
             end += time.monotonic() - began
-        if self.candidate("best") is None:
-            return None
         return self.export("best", output=output, seconds=max(1.0, end - time.monotonic()))
 
     def candidate(self, pick: str) -> TrialRow | None:

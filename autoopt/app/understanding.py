@@ -36,7 +36,7 @@ from autoopt.space import (
     space_of,
     space_to_json,
 )
-from autoopt.strategies import applies_reason, catalogue, catalogue_for
+from autoopt.strategies import applies_reason, catalogue, catalogue_for, stand_ins
 from autoopt.task import PreparedTask, TaskOptions, prepare_task
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.task.modality import modality_of
@@ -161,7 +161,7 @@ def _narrowed(request: _Request, facts: TaskFacts, pins: Sequence[str], gather: 
     """What of the space applies to these data on this machine; limits are held against the metric on the way."""
     gather.attempt(lambda: check_quality_limits(request.limits, facts))
     wanted = space_of(request.recipe) if request.recipe else request.space
-    narrowed = gather.attempt(lambda: restrict(wanted, applies_reason(facts, request.slots[0])))
+    narrowed = gather.attempt(lambda: restrict(wanted, applies_reason(facts, request.slots[0]), stand_ins()))
     if narrowed is not None:
         gather.attempt(lambda: check_pins(pins, narrowed))
         gather.attempt(lambda: check_backbone(facts, narrowed))

@@ -44,8 +44,9 @@ class _Tally:
         return time.monotonic() - self.started
 
     def add(self, trial: TrialRow) -> bool:
-        """Count a trial; True when it is the new best."""
-        self.counts[trial.state] += 1
+        """Count a trial; True when it is the new best. An ensemble, made at the end, is none of those asked for."""
+        if trial.source != "ensemble":
+            self.counts[trial.state] += 1
         if trial.state is not TrialState.COMPLETE:
             return False
         direction = self.facts.metric_direction

@@ -21,12 +21,14 @@ class Untold(str):
     """A reason that is no news: what the user never asked for is left out without a word while something is left."""
 
 
-def restrict(space: Space, reason_for: ReasonFor) -> Space:
+def restrict(space: Space, reason_for: ReasonFor, stand_ins: Mapping[str, tuple[Value, ...]] | None = None) -> Space:
     """Without what does not apply; what went and why is in `dropped`.
 
     A field that means nothing here goes as a whole (no category column: no encode), else the choices that cannot be
     used go, those for an `Untold` reason without a trace. Portfolio recipes do without the former, and go with the
-    latter. Raises SpaceError naming every dimension that is left without a choice.
+    latter, unless one of the field's `stand_ins`, the first that is left, makes them fit.
+
+    Raises SpaceError naming every dimension that is left without a choice.
     """
     kept: list[Dimension] = []
     dropped = dict.fromkeys(space.dropped)
@@ -54,15 +56,21 @@ def restrict(space: Space, reason_for: ReasonFor) -> Space:
     if problems:
         raise SpaceError(problems)
     narrowed = Space(name=space.name, dimensions=cleaned(kept), dropped=tuple(dropped))
-    return replace(narrowed, portfolio=_without_inactive(narrowed, space.portfolio))
+    return replace(narrowed, portfolio=_fitting(narrowed, space.portfolio, stand_ins or {}))
 
 
-def _without_inactive(space: Space, portfolio: Iterable[Recipe]) -> tuple[Recipe, ...]:
-    """Recipes less the fields that are no longer in the space; those whose remaining values are not in it go."""
+def _fitting(
+    space: Space, portfolio: Iterable[Recipe], stand_ins: Mapping[str, tuple[Value, ...]]
+) -> tuple[Recipe, ...]:
+    """Recipes less the fields that are no longer in the space; those that no stand-in makes fit into it go."""
     found: list[Recipe] = []
+    left = {(d.name, value) for d in space.dimensions if isinstance(d.domain, Choice) for value in d.domain.values}
+    instead = {name: next((v for v in values if (name, v) in left), None) for name, values in stand_ins.items()}
+    known = {d.name for d in space.dimensions}
     for recipe in portfolio:
-        known = {d.name for d in space.dimensions}
         fitted = Recipe({name: value for name, value in recipe.items() if name in known})
+        if not space.contains(fitted):
+            fitted = fitted.replace({n: v for n, v in instead.items() if v is not None and n in fitted})
         if space.contains(fitted) and fitted not in found:
             found.append(fitted)
     return tuple(found)

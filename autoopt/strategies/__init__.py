@@ -13,7 +13,7 @@ from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.domains import Choice, Condition, Value
 from autoopt.space.ensembles import ENSEMBLE, MEMBERS, is_ensemble, members_of
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.base import COUNTING, NETWORKS, SEQUENCES, Strategy
+from autoopt.strategies.base import ANY_SIZE, COUNTING, NETWORKS, SEQUENCES, Strategy
 from autoopt.strategies.deploying.ensemble import Ensemble
 from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
@@ -33,6 +33,7 @@ from autoopt.strategies.learning.optimizer import Optimizer
 from autoopt.strategies.learning.parallel import Parallel
 from autoopt.strategies.learning.pinned_memory import PinnedMemory
 from autoopt.strategies.learning.precision import Precision
+from autoopt.strategies.learning.progressive_resizing import ProgressiveResizing
 from autoopt.strategies.learning.schedule import Schedule
 from autoopt.strategies.learning.storage import Storage
 from autoopt.strategies.linear.artifact import LinearArtifact
@@ -99,6 +100,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "TextTransformer",
     "OwnModule",
     "Augment",
+    "ProgressiveResizing",
     "Distill",
     "BatchSize",
     "Bucketing",
@@ -126,6 +128,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "catalogue_for",
     "misfit",
     "models",
+    "stand_ins",
     "twin_values",
 ]
 
@@ -186,10 +189,11 @@ def catalogue_for(task: TaskFacts) -> Catalogue:
 
 
 def declarations(strategy: type[Strategy]) -> tuple[Declaration, ...]:
-    """A strategy's fields; NETWORKS, COUNTING and SEQUENCES in their conditions become the names of such models."""
+    """A strategy's fields; NETWORKS, ANY_SIZE and the like in their conditions become the names of such models."""
     of_texts = {name: m for name, m in models().items() if Modality.TEXT in m.modalities}
     groups: Mapping[tuple[Value, ...], tuple[Value, ...]] = {
         NETWORKS: tuple(name for name, m in models().items() if m.learns_in_steps),
+        ANY_SIZE: tuple(name for name, m in models().items() if m.any_size),
         COUNTING: tuple(name for name, m in of_texts.items() if m.counts_ngrams),
         SEQUENCES: tuple(name for name, m in of_texts.items() if not m.counts_ngrams),
     }
@@ -222,6 +226,11 @@ def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None],
         return strategy.value_applies(value, task, slot)
 
     return reason
+
+
+def stand_ins() -> Mapping[str, tuple[Value, ...]]:
+    """Fields of which known-good recipes take another value where theirs does not apply, and which."""
+    return {strategy.name: strategy.stand_ins for strategy in STRATEGIES if strategy.stand_ins}
 
 
 def twin_values(recipe: Recipe) -> tuple[str, ...]:

@@ -16,6 +16,8 @@ from autoopt.values import Slot
 NETWORKS: Final = ("networks",)
 """In a condition on `model`: every model that learns in steps. The catalogue puts their names in its place."""
 
+ANY_SIZE: Final = ("networks of any size",)
+"""The same for networks that take images of any size."""
 COUNTING: Final = ("models of n-gram counts",)
 """The same for models of texts that read n-gram counts."""
 SEQUENCES: Final = ("networks of tokens",)
@@ -85,6 +87,8 @@ class Strategy(ABC):
     family: ClassVar[str | None] = None
     when: ClassVar[Mapping[str, tuple[Value, ...]]] = {}
     field_when: ClassVar[Mapping[str, Mapping[str, tuple[Value, ...]]]] = {}
+    stand_ins: ClassVar[tuple[Value, ...]] = ()
+    """Values of the main field: where that of a known-good recipe does not apply, the first of these that does."""
     speed_only: ClassVar[bool] = False
     """Whether it changes how fast a training is, and not how good: a probe settles what a recipe leaves open of it."""
 

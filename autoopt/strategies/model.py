@@ -157,6 +157,8 @@ class Model(Strategy):
     """Whether it is a network, trained by the one loop: what NETWORKS stands for."""
     convolves: ClassVar[bool] = False
     """Whether most of it is convolutions: how it can be quantized hangs on that."""
+    any_size: ClassVar[bool] = False
+    """Whether it is a network that takes images of any size, and not only of that which it is built for."""
     counts_ngrams: ClassVar[bool] = False
     """Of a model of texts: whether it reads n-gram counts (`prepared.Counts`), and not tokens (`prepared.Tokens`)."""
     artifact_kind: ClassVar[str]

@@ -81,8 +81,14 @@ class ModuleFacts:
     flat_targets: bool = True  # targets are (rows,) in a batch, not (rows, 1)
     own_metric: bool = False  # the metric is a function of the user's
     convolves: bool = False  # it has convolutions
+    image_axes: tuple[int, int] | None = None  # of a row: height and width, where it takes images of any size
     untraceable: str = ""  # why torch.export cannot follow its code; '' where it can
     sample: str = ""  # SHA-256 over some of train's rows; '' where nothing of them is the same each time
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "ModuleFacts":
+        axes = raw.get("image_axes")
+        return cls(**{**raw, "image_axes": None if axes is None else (axes[0], axes[1])})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -148,6 +154,13 @@ class TaskFacts:
         """Columns of free text that are learned from, in file order: text in a snapshot, '' where missing."""
         return tuple(c.name for c in self.columns if c.used and c.role is Role.TEXT)
 
+    @property
+    def image_axes(self) -> tuple[int, int] | None:
+        """Height and width among the dimensions of one image; None without images that may have another size."""
+        if self.modality is Modality.IMAGES:
+            return (0, 1)
+        return self.module_facts.image_axes if self.module_facts else None
+
     def to_json(self) -> dict[str, Any]:
         return asdict(self)
 
@@ -161,7 +174,7 @@ class TaskFacts:
             "columns": columns,
             "classes": tuple(raw["classes"]),
             "tensors": tensors,
-            "module_facts": ModuleFacts(**raw["module_facts"]) if raw.get("module_facts") else None,
+            "module_facts": ModuleFacts.from_json(raw["module_facts"]) if raw.get("module_facts") else None,
             "backbone": BackboneFacts(**raw["backbone"]) if raw.get("backbone") else None,
             "embeddings": EmbeddingsFacts(**raw["embeddings"]) if raw.get("embeddings") else None,
         }

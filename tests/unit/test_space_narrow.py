@@ -115,6 +115,28 @@ def test_choices_that_do_not_apply_go_and_are_told() -> None:
     assert all("line" not in vs for d in space.dimensions for _, vs in d.when)
 
 
+SHRUNK = """\
+dimensions: {model: [net, line], shrink: [int8, compact, none], fill: [mean, median]}
+portfolio:
+  - {model: line, shrink: int8, fill: mean}
+  - {model: net, shrink: none, fill: mean}
+  - {model: net, shrink: int8, fill: median}
+"""
+
+
+def test_a_recipe_takes_the_first_stand_in_that_is_left_for_a_choice_that_does_not_apply() -> None:
+    def reason(name: str, value: Value | None) -> str | None:
+        return "not here" if (name, value) in {("shrink", "int8"), ("fill", "median")} else None
+
+    shrunk = parse_space(SHRUNK, CATALOGUE, source="s")
+    space = restrict(shrunk, reason, {"shrink": ("int8", "compact", "none")})
+    assert [dict(r) for r in space.portfolio] == [
+        {"model": "line", "shrink": "compact", "fill": "mean"},
+        {"model": "net", "shrink": "none", "fill": "mean"},
+    ], "what fits stays as it is, and the last does not fit for another reason"
+    assert [r["model"] for r in restrict(shrunk, reason).portfolio] == ["net"]
+
+
 def test_what_nobody_asked_for_goes_without_a_word_unless_nothing_is_left() -> None:
     def reason(name: str, value: Value | None) -> str | None:
         return Untold("it needs a file") if (name, value) == ("model", "line") else None

@@ -85,11 +85,13 @@ class Epochs:
         self.report(training.epoch, values)
         self.due.restart()
 
-    def batches(self, order: Tensor) -> Iterator[Batch]:
-        """The batches of rows in this order (rows,), augmented."""
+    def batches(self, order: Tensor, *, progress: float | None = None) -> Iterator[Batch]:
+        """The batches of rows in this order (rows,), augmented, and resized as of the training's own `progress`."""
         training, plan = self.training, self.training.plan
+        progress = training.progress if progress is None else progress
         for batch in self.source.batches(plan.batch_size.batches(order)):
-            yield plan.augment.apply(batch, training.noise, plan.classes)
+            augmented = plan.augment.apply(batch, training.noise, plan.classes)
+            yield plan.resizing.apply(augmented, progress, plan.image_axes)
 
     def step(self, batch: Batch) -> Tensor:
         """One step of the optimizers; its mean loss, on the device.

@@ -29,25 +29,29 @@ def epochs_that_fit(epochs: Epochs, until: float) -> int:
     """
     training, limit_s = epochs.training, until - time.monotonic()
     before = training.capture()
-    train_s = len(epochs.source) * _seconds_per_row(epochs, until)
+    train_s = len(epochs.source) * _seconds_per_row(epochs, until, progress=1.0)
     if epochs.ranks.agree(lambda: train_s > max(HOPELESS * limit_s, SHORT_S)):
         message = f"one epoch takes about {train_s:,.0f} s, and there are {limit_s:,.0f} s for the training"
         raise StageFailure(FailureReason.NO_TIME, message)
+    if (resizing := training.plan.resizing).eighths(0.0) < 8:
+        first_s = len(epochs.source) * _seconds_per_row(epochs, until, progress=0.0)
+        train_s = resizing.mean_epoch_s(first_s, train_s, training.plan.epochs)
     epoch_s = train_s + _seconds_to_judge(epochs)
     training.restore(before)
     fitting = int((until - time.monotonic()) / max(epoch_s, 1e-9))
     return epochs.ranks.agree(lambda: min(max(fitting, 1), training.plan.epochs))
 
 
-def _seconds_per_row(epochs: Epochs, until: float) -> float:
-    """Of training steps, after the first ones; of those where they take all the time."""
+def _seconds_per_row(epochs: Epochs, until: float, *, progress: float) -> float:
+    """Of training steps at that progress, after the first ones; of those where they take all the time."""
     training, ranks, rows, seen = epochs.training, epochs.ranks, len(epochs.source), 0
 
     def is_past(moment: float) -> bool:
         return ranks.agree(lambda: time.monotonic() >= moment)
 
     training.network.train()
-    batches = chain.from_iterable(epochs.batches(torch.randperm(n, generator=training.shuffle)) for n in repeat(rows))
+    orders = (torch.randperm(n, generator=training.shuffle) for n in repeat(rows))
+    batches = chain.from_iterable(epochs.batches(order, progress=progress) for order in orders)
     began, enough = time.monotonic(), until
     with training.plan.precision.products():
         for taken, batch in enumerate(islice(batches, FIRST_STEPS + TIMED_STEPS), start=1):

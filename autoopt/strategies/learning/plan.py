@@ -14,6 +14,7 @@ from autoopt.strategies.learning.loss import Loss
 from autoopt.strategies.learning.memory_format import MemoryFormat
 from autoopt.strategies.learning.optimizer import Optimizer
 from autoopt.strategies.learning.precision import Precision
+from autoopt.strategies.learning.progressive_resizing import ProgressiveResizing
 from autoopt.strategies.learning.schedule import Schedule
 
 
@@ -24,6 +25,7 @@ class Plan:
 
     batch_size: BatchSize
     augment: Augment  # what of it the training does itself
+    resizing: ProgressiveResizing
     loss: Loss
     optimizer: Optimizer
     schedule: Schedule
@@ -36,13 +38,24 @@ class Plan:
     patience: int  # epochs without a better valid metric after which training ends
     seed: int
     classes: int = 0  # of the target; 0 for values. What mixes rows needs it
+    image_axes: tuple[int, int] = (0, 1)  # of one row: height and width
     checkpoint_every_s: float = 10.0  # a training shorter than this leaves none
 
     @classmethod
-    def from_recipe(cls, recipe: Recipe, *, epochs: int, patience: int, seed: int, classes: int = 0) -> Self:
+    def from_recipe(
+        cls,
+        recipe: Recipe,
+        *,
+        epochs: int,
+        patience: int,
+        seed: int,
+        classes: int = 0,
+        image_axes: tuple[int, int] | None = None,
+    ) -> Self:
         return cls(
             batch_size=BatchSize.from_recipe(recipe),
             augment=Loader.from_recipe(recipe).left_to_training(Augment.from_recipe(recipe)),
+            resizing=ProgressiveResizing.from_recipe(recipe),
             loss=Loss.from_recipe(recipe),
             optimizer=Optimizer.from_recipe(recipe),
             schedule=Schedule.from_recipe(recipe),
@@ -55,4 +68,5 @@ class Plan:
             patience=patience,
             seed=seed,
             classes=classes,
+            image_axes=image_axes or cls.image_axes,
         )

@@ -30,6 +30,7 @@ class Precision(Strategy):
     stage: ClassVar[Stage] = "train"
     topic: ClassVar[Topic] = Topic.ACCELERATOR
     when: ClassVar = {"model": NETWORKS}
+    stand_ins: ClassVar[tuple[Value, ...]] = ("bf16", "fp16", "fp32")
 
     format: str = choice("fp32", "bf16", "fp16", "tf32", main=True, help="number format of the products in training")
 

@@ -83,6 +83,11 @@ class Training:
         return self.pace.rate(self.step)
 
     @property
+    def progress(self) -> float:
+        """The share of its epochs that are done."""
+        return self.epoch / self.epochs
+
+    @property
     def over(self) -> bool:
         """Whether the epochs are done, or patience is."""
         return self.epoch >= self.epochs or (self.epoch > 0 and self.epoch - self.best.epoch >= self.plan.patience)

@@ -83,6 +83,7 @@ class Network(Model):
             patience=self.patience,
             seed=context.seed,
             classes=len(data.facts.classes),
+            image_axes=data.facts.image_axes,
         )
 
     def judge(self, data: TrainingData[Any], device: "torch.device") -> "Judge":

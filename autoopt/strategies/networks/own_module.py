@@ -40,6 +40,7 @@ class OwnModule(Network):
     """
 
     name: ClassVar[str] = "module"
+    any_size: ClassVar[bool] = True  # where the task's facts say so
     modalities: ClassVar[tuple[Modality, ...]] = (Modality.MODULE,)
     input_names: ClassVar[tuple[str, ...]] = ()  # the task's: `facts.tensors`
 

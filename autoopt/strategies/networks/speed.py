@@ -192,7 +192,8 @@ class TrainingRig:
         """One long epoch after the other: at the end of an epoch a loader has nothing to read ahead."""
         rows = len(self._source)
         while True:
-            yield from self._epochs.batches(torch.cat([torch.randperm(rows) for _ in range(SAMPLE_EPOCHS)]))
+            order = torch.cat([torch.randperm(rows) for _ in range(SAMPLE_EPOCHS)])
+            yield from self._epochs.batches(order, progress=1.0)  # whole images: most of the time goes there
 
 
 def _measured(

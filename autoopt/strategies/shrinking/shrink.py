@@ -14,6 +14,7 @@ from autoopt.errors import StageFailure
 from autoopt.strategies.learning.compile import Compile
 from autoopt.strategies.learning.judge import Judge
 from autoopt.strategies.learning.loader_source import loading
+from autoopt.strategies.learning.progressive_resizing import ProgressiveResizing
 from autoopt.strategies.learning.training_loop import Plan, fit, settled
 from autoopt.strategies.model import Trained, TrainingContext, TrainingData
 from autoopt.strategies.networks.exported import ExportedArtifact
@@ -110,7 +111,7 @@ def _steps(
 
 
 def _plan(pruning: Prune, data: TrainingData[Any], context: TrainingContext) -> Plan:
-    """The training's own, with fewer epochs and smaller steps; not compiled, as each step has another shape."""
+    """The training's own, with fewer epochs and smaller steps on whole images; not compiled: shapes change."""
     plan = Plan.from_recipe(
         context.recipe,
         epochs=pruning.epochs,
@@ -119,7 +120,8 @@ def _plan(pruning: Prune, data: TrainingData[Any], context: TrainingContext) -> 
         classes=len(data.facts.classes),
     )
     rate = plan.optimizer.learning_rate * pruning.rate_share
-    return replace(plan, optimizer=replace(plan.optimizer, learning_rate=rate), compile=Compile())
+    gentler = replace(plan.optimizer, learning_rate=rate)
+    return replace(plan, optimizer=gentler, compile=Compile(), resizing=ProgressiveResizing())
 
 
 def _size(network: nn.Module) -> int:

@@ -84,6 +84,25 @@ def convolves(network: Any) -> bool:
     return any(isinstance(layer, kinds) for layer in network.modules())
 
 
+def image_axes(network: Any, inputs: Sequence[NDArray[Any]], outputs: NDArray[Any]) -> tuple[int, int] | None:
+    """Height and width among the dimensions of a row of three, where half of each gives `outputs` of the same shape.
+
+    None where it has no such input, or takes images of one size only.
+    """
+    import torch
+
+    network.eval()
+    for axes in ((1, 2), (0, 1)) if any(a.ndim == 4 for a in inputs) else ():
+        # Every second pixel
+        cut = tuple(slice(None, None, 2) if axis - 1 in axes else slice(None) for axis in range(4))
+        some = (torch.from_numpy(np.ascontiguousarray(a[cut] if a.ndim == 4 else a)) for a in inputs)
+        with contextlib.suppress(Exception), contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+            found = network(*some)
+            if found.shape == outputs.shape and bool(found.isfinite().all()):
+                return axes
+    return None
+
+
 def why_untraceable(network: Any, inputs: Sequence[NDArray[Any]]) -> str:
     """What torch.export stumbles over in the module's code, in a line; '' where it does not."""
     import torch

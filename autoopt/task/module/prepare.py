@@ -21,6 +21,7 @@ from autoopt.task.module.forward import (
     VALUES,
     built,
     convolves,
+    image_axes,
     input_names,
     output_form,
     outputs_of,
@@ -51,6 +52,7 @@ class _Tried:
     output: str
     flat_outputs: bool
     convolves: bool
+    image_axes: tuple[int, int] | None
     untraceable: str
     tensors: tuple[TensorFacts, ...]
 
@@ -96,6 +98,7 @@ def prepare_module(source: Any, options: TaskOptions, name: str | None = None) -
             held=held,
             flat_outputs=tried.flat_outputs,
             convolves=tried.convolves,
+            image_axes=tried.image_axes,
             untraceable=tried.untraceable,
             flat_targets=items["train"].first.flat_target,
             own_metric=callable(task.metric) and options.metric is None,
@@ -202,7 +205,8 @@ def _tried(
     task: ModuleTask, choices: Choices, items: Mapping[str, Items], parts: Mapping[str, PartArrays], folder: Path
 ) -> _Tried:
     network = built(task.build, defaults(choices), folder)
-    outputs = outputs_of(network, [a[:FIRST_ROWS] for a in parts["valid"].tensors], folder)
+    rows = [a[:FIRST_ROWS] for a in parts["valid"].tensors]
+    outputs = outputs_of(network, rows, folder)
     loss = task.loss if isinstance(task.loss, str) else OWN
     whole = items["train"].first.target.dtype.kind in "biu"
     output = output_form(outputs, loss, parts["train"].target, whole=whole)
@@ -223,7 +227,8 @@ def _tried(
         output=output,
         flat_outputs=outputs.ndim == 1,
         convolves=convolves(network),
-        untraceable=why_untraceable(network, [a[:FIRST_ROWS] for a in parts["valid"].tensors]),
+        image_axes=image_axes(network, rows, outputs),
+        untraceable=why_untraceable(network, rows),
         tensors=tensors,
     )
 

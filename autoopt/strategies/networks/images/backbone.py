@@ -38,6 +38,7 @@ class Backbone(PixelNetwork):
     """
 
     name: ClassVar[str] = "backbone"
+    any_size: ClassVar[bool] = True
     convolves: ClassVar[bool] = True
     scoring_rows: ClassVar[int] = 128
     field_when: ClassVar = {"rate_share": {"backbone.learns": ("all", "last_stage")}}

@@ -25,6 +25,7 @@ class DepthwiseNet(ImageNetwork):
     """
 
     name: ClassVar[str] = "depthwise_net"
+    any_size: ClassVar[bool] = True
     convolves: ClassVar[bool] = True
 
     width: int = whole(32, low=8, high=128, log=True, help="channels of the first stage, rounded to a multiple of 8")

@@ -2,12 +2,14 @@
 
 import time
 from collections.abc import Iterator
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from autoopt.strategies.learning.epoch import SIGN_OF_LIFE_S, Due
+from autoopt.strategies.learning.progressive_resizing import ProgressiveResizing
 from autoopt.strategies.learning.source import TensorSource
 from autoopt.strategies.learning.training_loop import fit, settled
 from autoopt.strategies.model import StepReport, Trained, TrainingContext, TrainingData
@@ -20,7 +22,7 @@ def head_trained(model: Network, data: TrainingData[Any], context: TrainingConte
     What is before it gives the same in every epoch, so that it is asked once for each image.
     """
     began = time.monotonic()
-    plan = model.plan(data, context)
+    plan = replace(model.plan(data, context), resizing=ProgressiveResizing())  # its inputs are no images any more
     with settled(context.slot, context.seed) as device:
         network = model.build(data).to(device)
         plan.memory_format.lay_out(network)

@@ -25,6 +25,7 @@ class ResidualNet(ImageNetwork):
     """
 
     name: ClassVar[str] = "residual_net"
+    any_size: ClassVar[bool] = True
     convolves: ClassVar[bool] = True
 
     width: int = whole(24, low=4, high=128, log=True, help="channels of the first layer, rounded to a multiple of 4")
