@@ -1,13 +1,15 @@
 """Rungs: shares of a training at which it is compared with the others that came as far, and may be ended.
 
-Optuna prunes studies of one objective only, so the rule is ours: a training ends where more than half of the others
-that reached the same rung beat it on every objective that is known by then. For one objective that is the median rule
-(Golovin et al. 2017, "Google Vizier"); for several it never ends what is best at something, a small network among
-large ones. Shares and not epochs are compared, because most schedules bring their gain at the end of their own plan.
+Optuna prunes studies of one objective only, so the rule is ours: a training ends where too many of the others that
+reached the same rung beat it on every objective that is known by then. For one objective and more than half of them
+that is the median rule (Golovin et al. 2017, "Google Vizier"); for several objectives it never ends what is best at
+something, a small network among large ones. Shares and not epochs are compared, because most schedules bring their
+gain at the end of their own plan.
 """
 
 import math
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from typing import Final, Protocol, final
 
 from autoopt.executors import Progress
@@ -18,10 +20,21 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages.keys import TRAIN
 from autoopt.values import QUALITY, Objective
 
-RUNG_SHARES: Final = (1 / 9, 1 / 3)
-"""Of a training's planned epochs."""
-LEAST_OTHERS: Final = 3
-"""Fewer that came as far say nothing."""
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """A share of a training's planned epochs, and who ends there."""
+
+    share: float
+    least_others: int  # fewer that came as far say nothing
+    beaten_by: float  # share of the others; beaten by more of them, a training ends
+
+
+RUNGS: Final = (
+    # Rates still rise there and images may be small yet: it takes more to tell that a training is a bad one.
+    Rung(share=1 / 9, least_others=8, beaten_by=0.75),
+    Rung(share=1 / 3, least_others=3, beaten_by=0.5),
+)
 
 Losses = Mapping[str, float]
 """What is known of a trial at a rung: objective's measure → value turned so that less is better."""
@@ -58,7 +71,7 @@ class Rungs:
     def __init__(self, objectives: tuple[Objective, ...], writer: RungWriter) -> None:
         self._signs = {o.measure: -1.0 if o.direction == "maximize" else 1.0 for o in objectives}
         self._writer = writer
-        self._reached: dict[float, dict[Recipe, Losses]] = {share: {} for share in RUNG_SHARES}
+        self._reached: dict[float, dict[Recipe, Losses]] = {rung.share: {} for rung in RUNGS}
         self._judged: set[tuple[int, float]] = set()
 
     def reload(self, marks: Iterable[RungRow], recipes: Mapping[int, Recipe]) -> None:
@@ -78,7 +91,8 @@ class Rungs:
             return ""
         told, training = "", training_of(recipe)
         had = {name: value for name, value in known.items() if name in self._signs and math.isfinite(value)}
-        for share, reached in self._reached.items():
+        for rung in RUNGS:
+            share, reached = rung.share, self._reached[rung.share]
             if step < share * steps or step >= steps or (number, share) in self._judged:
                 continue
             self._judged.add((number, share))
@@ -87,7 +101,7 @@ class Rungs:
                 self._writer.record_rung(RungRow(number=number, share=share, known=had))
                 reached[training] = losses
             better = sum(beats(other, losses) for other in others)
-            if len(others) >= LEAST_OTHERS and 2 * better > len(others):
+            if len(others) >= rung.least_others and better > rung.beaten_by * len(others):
                 told = f"{better} of the {len(others)} others that came to step {step} of {steps} were better by then"
         return told
 

@@ -82,6 +82,8 @@ VARIANTS: dict[str, dict[str, Value]] = {
     # preprocessing and augmentation
     "resolution=half": {"resolution": "half"},
     "resolution=three_quarters": {"resolution": "three_quarters"},
+    "progressive_resizing=half": {"progressive_resizing": "half"},
+    "progressive_resizing=three_quarters": {"progressive_resizing": "three_quarters"},
     "augment=none": {"augment": "none"},
     "augment=trivial": {"augment": "trivial"},
     "augment=rand": {"augment": "rand"},

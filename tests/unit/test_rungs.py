@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from autoopt.ledger import RungRow
-from autoopt.orchestrator.rungs import LEAST_OTHERS, RUNG_SHARES, Rungs
+from autoopt.orchestrator.rungs import RUNGS, Rungs
 from autoopt.space.recipe import Recipe
 from autoopt.values import Objective
 
@@ -15,6 +15,8 @@ THREE = (
     Objective(measure="latency_ms", direction="minimize"),
     Objective(measure="size_bytes", direction="minimize"),
 )
+EARLY, LATE = RUNGS
+LEAST_OTHERS, RUNG_SHARES = LATE.least_others, [rung.share for rung in RUNGS]
 
 
 class Kept:
@@ -56,11 +58,20 @@ def test_errors_are_better_when_they_are_smaller() -> None:
 
 def test_before_the_first_rung_and_after_the_last_step_nothing_ends() -> None:
     rungs = rungs_of(QUALITY)
-    for number in range(5):
+    for number in range(9):
         reach(rungs, number, quality=0.9)
     first = int(RUNG_SHARES[0] * 36)
     assert reach(rungs, 7, step=first - 1, quality=0.1) == ""
     assert reach(rungs, 7, step=36, quality=0.1) == ""
+
+
+def test_early_it_takes_more_others_and_more_of_them_better() -> None:
+    rungs = rungs_of(QUALITY)
+    for number in range(EARLY.least_others - 1):
+        assert reach(rungs, number, step=4, quality=0.5 + number / 100) == ""
+    assert reach(rungs, 20, step=4, quality=0.51) == "", "one too few came as far"
+    assert reach(rungs, 21, step=4, quality=0.515) == "", "5 of 8 were better"
+    assert "8 of the 9 others that came to step 4 of 36" in reach(rungs, 22, step=4, quality=0.505)
 
 
 def test_a_trial_counts_once_at_a_rung() -> None:
