@@ -1,5 +1,6 @@
 """The bundle: what a study leaves behind. Written whole or not at all, verified before anything of it is loaded."""
 
+from autoopt.bundle.bench import BenchReport, bench_bundles
 from autoopt.bundle.check import CheckReport, CheckRow, check_bundle
 from autoopt.bundle.contents import BundleContents
 from autoopt.bundle.load import Bundle, load_bundle
@@ -9,10 +10,12 @@ from autoopt.bundle.verify import read_manifest
 from autoopt.bundle.write import check_target, write_bundle
 
 __all__ = [
+    "BenchReport",
     "Bundle",
     "BundleContents",
     "CheckReport",
     "CheckRow",
+    "bench_bundles",
     "check_bundle",
     "check_target",
     "environment",

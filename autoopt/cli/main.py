@@ -26,6 +26,7 @@ COMMANDS = {
     "export": "artifacts",
     "predict": "artifacts",
     "check": "artifacts",
+    "bench": "bench",
     "ui": "tracking",
     "strategies": "catalogue",
     "doctor": "catalogue",

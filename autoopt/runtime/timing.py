@@ -27,6 +27,7 @@ class Latency:
 
     p50_ms: float
     p95_ms: float
+    p99_ms: float
     low_ms: float
     high_ms: float
     calls: int
@@ -35,6 +36,7 @@ class Latency:
         return {
             "p50_ms": self.p50_ms,
             "p95_ms": self.p95_ms,
+            "p99_ms": self.p99_ms,
             "low_ms": self.low_ms,
             "high_ms": self.high_ms,
             "calls": self.calls,
@@ -116,6 +118,7 @@ def _summary(blocks: list[NDArray[np.int64]]) -> Latency:
     return Latency(
         p50_ms=float(np.median(every)),
         p95_ms=float(np.percentile(every, 95)),
+        p99_ms=float(np.percentile(every, 99)),
         low_ms=min(medians),
         high_ms=max(medians),
         calls=len(every),
