@@ -31,14 +31,24 @@ def write_report(study: str, places: Places, output: str | Path, *, images: bool
     return path
 
 
-def export_bundle(study: str, places: Places, pick: str, output: str | Path) -> Path:
-    """Verify a pick and write its bundle; returns the folder. Raises OptionError, StudyError."""
+def export_bundle(study: str, places: Places, pick: str, output: str | Path, sign: str | None = None) -> Path:
+    """Verify a pick and write its bundle, signed with the key in the file `sign`; returns the folder.
+
+    Raises OptionError, StudyError.
+    """
     folder = Path(output).absolute()  # the ledger remembers it, and later commands run elsewhere
     check_target(Path(output))
-    return Study(study, places).export(folder, pick=pick)
+    return Study(study, places).export(folder, pick=pick, sign=sign)
 
 
-def predict_file(bundle: str, data: str, output: str | None, artifact: str, task: str | None = None) -> tuple[int, str]:
+def predict_file(
+    bundle: str,
+    data: str,
+    output: str | None,
+    artifact: str,
+    task: str | None = None,
+    verify_key: str | None = None,
+) -> tuple[int, str]:
     """Predict the rows of a file, the images of a folder or the arrays of an .npz file, one line for each, in order.
 
     Returns the number of rows, and CSV text when no `output` (.csv or .parquet) was given. Raises BundleError for a
@@ -47,7 +57,7 @@ def predict_file(bundle: str, data: str, output: str | None, artifact: str, task
     from autoopt.app.predicting import predicted_data  # pandas and pyarrow: not before they are needed
 
     path = None if output is None else _prediction_file(output)
-    loaded = load_bundle(bundle, task=task)
+    loaded = load_bundle(bundle, task=task, verify_key=verify_key)
     loaded.predictor(artifact)  # whether that artifact is there, before the rows are read
     predicted = predicted_data(loaded, data, artifact)
     if path is None:
@@ -56,9 +66,9 @@ def predict_file(bundle: str, data: str, output: str | None, artifact: str, task
     return len(predicted), ""
 
 
-def check_folder(bundle: str | Path, task: str | None = None) -> CheckReport:
-    """Check a bundle on this machine. Raises BundleError when it cannot be loaded at all."""
-    return check_bundle(Path(bundle), task=task)
+def check_folder(bundle: str | Path, task: str | None = None, verify_key: str | None = None) -> CheckReport:
+    """Check a bundle on this machine. Raises BundleError when it cannot be loaded at all, OptionError for the key."""
+    return check_bundle(Path(bundle), task=task, verify_key=verify_key)
 
 
 def study_view(study: Study, *, images: bool = True) -> StudyView:

@@ -9,7 +9,7 @@ from autoopt.app.context import StudyContext
 from autoopt.app.ensembling import Ensembler, member_teachers
 from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
-from autoopt.bundle import BundleContents, environment, write_bundle
+from autoopt.bundle import BundleContents, SigningKey, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
@@ -89,7 +89,7 @@ class Finisher:
         """The trial that a pick names; the nearest miss where no trial is feasible. Raises OptionError, StudyError."""
         return picked(self._context, self._ledger.trials(self._context.study.name), pick)
 
-    def export(self, pick: str, *, output: str | None, seconds: float) -> Exported:
+    def export(self, pick: str, *, output: str | None, seconds: float, key: SigningKey | None = None) -> Exported:
         """Verify a pick and its twin, look at the test split once for each, and write the bundle."""
         trial = self.candidate(pick)
         if trial is None:
@@ -110,7 +110,7 @@ class Finisher:
             )
         self._observer.phase(f"writing {folder}")
         exported = Exported(folder=folder, trial=trial, pick=pick, verified=verified, chosen=chosen, missed=missed)
-        write_bundle(folder, self._contents(exported))
+        write_bundle(folder, self._contents(exported), key=key)
         self._writer.enqueue([model_payload(self._context.study, trial.number, folder, self._metrics(exported))])
         self._outbox.pump(self._writer)
         return exported

@@ -11,7 +11,7 @@ from autoopt.app.pick import picked
 from autoopt.app.slots import slots_for
 from autoopt.app.studies import open_ledger
 from autoopt.app.wiring import make_executor, make_outbox
-from autoopt.bundle import read_manifest
+from autoopt.bundle import SigningKey, read_manifest
 from autoopt.ledger import StudyRow, Totals, TrialRow
 from autoopt.orchestrator import Observer, Silent
 from autoopt.orchestrator.selection import best, front, nearest_miss
@@ -78,11 +78,20 @@ class Study:
         folders = [Path(e.path) for e in exports if (Path(e.path) / "manifest.json").is_file()]
         return folders[-1] if folders else None
 
-    def export(self, folder: str | Path, *, pick: str = "best", observer: Observer | None = None) -> Path:
+    def export(
+        self,
+        folder: str | Path,
+        *,
+        pick: str = "best",
+        observer: Observer | None = None,
+        sign: str | Path | None = None,
+    ) -> Path:
         """Verify a pick and its twin and write the bundle; returns its folder.
 
-        `pick`: 'best', 'fastest', 'smallest' or a trial's number. Raises StudyError, OptionError.
+        `pick`: 'best', 'fastest', 'smallest' or a trial's number. `sign`: a PEM file with a private Ed25519 key.
+        Raises StudyError, OptionError.
         """
+        key = None if sign is None else SigningKey.read(sign)
         picked(self._context, self.trials, str(pick))  # what it complains of comes before anything is touched
         with (
             open_ledger(self.places) as ledger,
@@ -98,7 +107,8 @@ class Study:
                 outbox=outbox,
                 observer=observer or Silent(),
             )
-            exported = finisher.export(str(pick), output=str(Path(folder).absolute()), seconds=EXPORT_MEASURING_S)
+            place = str(Path(folder).absolute())
+            exported = finisher.export(str(pick), output=place, seconds=EXPORT_MEASURING_S, key=key)
             outbox.drain(writer, until_s=10.0)
         return exported.folder
 

@@ -6,6 +6,7 @@ from autoopt.bundle.contents import BundleContents
 from autoopt.bundle.load import Bundle, load_bundle
 from autoopt.bundle.manifest import environment
 from autoopt.bundle.own_module import has_weights_only
+from autoopt.bundle.signing import SigningKey, VerifyKey
 from autoopt.bundle.verify import read_manifest
 from autoopt.bundle.write import check_target, write_bundle
 
@@ -15,6 +16,8 @@ __all__ = [
     "BundleContents",
     "CheckReport",
     "CheckRow",
+    "SigningKey",
+    "VerifyKey",
     "bench_bundles",
     "check_bundle",
     "check_target",

@@ -45,15 +45,20 @@ class CheckReport:
         return {"holds": self.holds, "checks": [asdict(row) for row in self.rows]}
 
 
-def check_bundle(folder: Path, *, seconds: float = MEASURING_S, task: str | None = None) -> CheckReport:
+def check_bundle(
+    folder: Path, *, seconds: float = MEASURING_S, task: str | None = None, verify_key: str | None = None
+) -> CheckReport:
     """Verify, predict the sample again, measure again for about `seconds`.
 
-    Raises BundleError when the bundle cannot be loaded at all.
+    `verify_key`: the public key that it must be signed with. Raises BundleError when the bundle cannot be loaded at
+    all, OptionError for the key.
     """
-    bundle = load_bundle(folder, task=task)
+    bundle = load_bundle(folder, task=task, verify_key=verify_key)
     sample = bundle.sample()
     count = len(bundle.manifest["files"]) + 1
     rows = [CheckRow(name="hashes", holds=True, detail=f"{count} files are the ones that were exported")]
+    if verify_key is not None:
+        rows.append(CheckRow(name="signature", holds=True, detail=f"made with the key of {verify_key}"))
     parities = [_parity(bundle, artifact, sample) for artifact in bundle.manifest["artifacts"]]
     rows += parities
     if all(row.holds for row in parities):

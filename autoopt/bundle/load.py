@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from autoopt.bundle.contents import FRONT, SAMPLE
 from autoopt.bundle.own_module import torch_runner
+from autoopt.bundle.signing import VerifyKey
 from autoopt.bundle.verify import damaged, verified_files
 from autoopt.errors import BundleError
 from autoopt.runtime import Front, Predictor, Runner, Session
@@ -23,9 +24,11 @@ if TYPE_CHECKING:
 class Bundle:
     """A verified bundle. `predict` takes a DataFrame (or columns by name) as raw as the training data were."""
 
-    def __init__(self, folder: Path, *, threads: int = 1, task: str | None = None) -> None:
+    def __init__(
+        self, folder: Path, *, threads: int = 1, task: str | None = None, key: VerifyKey | None = None
+    ) -> None:
         self.folder = folder
-        self.manifest, self._files = verified_files(folder)
+        self.manifest, self._files = verified_files(folder, key)
         self.front = Front.parse(self._json(FRONT), where=str(folder / FRONT))
         self._threads = threads
         self._task = task
@@ -88,9 +91,13 @@ class Bundle:
             raise damaged(self.folder / name) from error
 
 
-def load_bundle(folder: str | Path, *, threads: int = 1, task: str | None = None) -> Bundle:
-    """Verify and load a bundle; nothing in it is executed. Raises BundleError.
+def load_bundle(
+    folder: str | Path, *, threads: int = 1, task: str | None = None, verify_key: str | Path | None = None
+) -> Bundle:
+    """Verify and load a bundle; nothing in it is executed. Raises BundleError, and OptionError for the key.
 
-    `task`: of a module that torch could not trace, 'path/to/task.py:function'; that code is run.
+    `task`: of a module that torch could not trace, 'path/to/task.py:function'; that code is run. `verify_key`: a PEM
+    file with the public Ed25519 key that the bundle must have been signed with.
     """
-    return Bundle(Path(folder), threads=threads, task=task)
+    key = None if verify_key is None else VerifyKey.read(verify_key)
+    return Bundle(Path(folder), threads=threads, task=task, key=key)

@@ -10,6 +10,7 @@ from typing import Any
 
 from autoopt.bundle.contents import FRONT, MANIFEST, SCHEMA_VERSION
 from autoopt.bundle.seal import is_sealed
+from autoopt.bundle.signing import SIGNATURE, SIGNATURE_BYTES, VerifyKey
 from autoopt.errors import BundleError
 
 MAX_MANIFEST_BYTES = 50_000_000
@@ -25,6 +26,11 @@ def damaged(path: Path) -> BundleError:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest, itself whole; the files that it lists are not looked at yet. Raises BundleError."""
+    return _sealed_manifest(folder)[0]
+
+
+def _sealed_manifest(folder: Path) -> tuple[dict[str, Any], bytes]:
+    """The manifest, itself whole, and its bytes. Raises BundleError."""
     if not folder.is_dir():
         raise BundleError(f"{folder} is no folder. Give the folder that `autoopt search` or `export` wrote.")
     path = folder / MANIFEST
@@ -44,7 +50,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         )
     if not _is_whole(manifest, content):
         raise BundleError(f"{path} is not the file that was exported: its hash differs. Export the bundle again.")
-    return manifest
+    return manifest, content
 
 
 def _is_whole(manifest: Mapping[str, Any], content: bytes) -> bool:
@@ -54,19 +60,19 @@ def _is_whole(manifest: Mapping[str, Any], content: bytes) -> bool:
         return False
 
 
-def verified_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
+def verified_files(folder: Path, key: VerifyKey | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
     """The manifest, and every file's bytes, each equal to its hash. Raises BundleError.
 
-    A bundle that is replaced while it is read is read anew.
+    With a `key`, the manifest is signed with it. A bundle that is replaced while it is read is read anew.
     """
     for _ in range(_TRIES):
         before = _identity(folder)
         try:
-            return _verified_files(folder)
+            return _verified_files(folder, key)
         except BundleError:
             if _identity(folder) == before:
                 raise
-    return _verified_files(folder)
+    return _verified_files(folder, key)
 
 
 def _identity(folder: Path) -> tuple[int, int] | None:
@@ -77,8 +83,11 @@ def _identity(folder: Path) -> tuple[int, int] | None:
     return facts.st_dev, facts.st_ino
 
 
-def _verified_files(folder: Path) -> tuple[dict[str, Any], dict[str, bytes]]:
-    manifest = read_manifest(folder)
+def _verified_files(folder: Path, key: VerifyKey | None) -> tuple[dict[str, Any], dict[str, bytes]]:
+    manifest, content = _sealed_manifest(folder)
+    if key is not None:
+        signature = folder / SIGNATURE
+        key.check(folder, content, _read(signature, SIGNATURE_BYTES) if os.path.lexists(signature) else None)
     try:
         listed, artifacts = _listed(manifest)
     except (AttributeError, KeyError, TypeError, ValueError) as error:
@@ -117,7 +126,7 @@ def _check_names(folder: Path, listed: Mapping[str, Any]) -> None:
     if links:
         raise BundleError(f"{links[0]} is a link. Nothing was loaded; export the bundle again.")
     found = {str(p.relative_to(folder)) for p in inside if not p.is_dir()}
-    extra = sorted(found - set(listed) - {MANIFEST})
+    extra = sorted(found - set(listed) - {MANIFEST, SIGNATURE})
     if extra:
         raise BundleError(f"{folder} has files that its manifest does not list: {_told(extra)}. Move them elsewhere.")
     absent = sorted(set(listed) - found)

@@ -12,6 +12,7 @@ from autoopt.bundle.mlmodel import ENVIRONMENT, EXAMPLE, REQUIREMENTS, write_mlm
 from autoopt.bundle.own_module import is_torch
 from autoopt.bundle.script import SCRIPT_FILES, write_script
 from autoopt.bundle.seal import sealed
+from autoopt.bundle.signing import SIGNATURE, SigningKey
 from autoopt.bundle.swap import hold, put_in_place, remove_leftovers
 from autoopt.bundle.verify import read_manifest
 from autoopt.errors import BundleError, OptionError
@@ -67,7 +68,7 @@ def _other_things(folder: Path) -> set[str]:
         own = set(read_manifest(folder)["files"])
     except (BundleError, KeyError, TypeError):
         own = _usual_names(folder)
-    return found - own - {MANIFEST} if own else found
+    return found - own - {MANIFEST, SIGNATURE} if own else found
 
 
 def _usual_names(folder: Path) -> set[str]:
@@ -78,17 +79,17 @@ def _usual_names(folder: Path) -> set[str]:
     return {FRONT, SAMPLE, *GRAPHS.values(), WEIGHTS_FILE, *OTHER_FILES, *weights} if ours else set()
 
 
-def write_bundle(folder: Path, contents: BundleContents) -> Path:
+def write_bundle(folder: Path, contents: BundleContents, *, key: SigningKey | None = None) -> Path:
     """Write the bundle and put it at `folder`, replacing an older bundle; what is there stays whole until then.
 
-    Raises OptionError for a folder that holds other things or cannot be written.
+    With a `key` it is signed. Raises OptionError for a folder that holds other things or cannot be written.
     """
     check_target(folder)
     place = folder.absolute()
     try:
         place.parent.mkdir(parents=True, exist_ok=True)
         remove_leftovers(place)
-        _write(place, contents)
+        _write(place, contents, key)
     except OSError as error:
         raise OptionError(
             f"The bundle cannot be written to {folder}: {error.strerror}.", "Give a folder elsewhere."
@@ -96,14 +97,17 @@ def write_bundle(folder: Path, contents: BundleContents) -> Path:
     return folder
 
 
-def _write(place: Path, contents: BundleContents) -> None:
+def _write(place: Path, contents: BundleContents, key: SigningKey | None) -> None:
     mark = secrets.token_hex(6)
     fresh, aside = (place.parent / f".{place.name}.{mark}.{kind}" for kind in ("new", "old"))
     fresh.mkdir()
     handle = hold(fresh)
     try:
         _fill(fresh, contents)
-        (fresh / MANIFEST).write_bytes(sealed(manifest_json(contents, fresh)))
+        manifest = sealed(manifest_json(contents, fresh))
+        (fresh / MANIFEST).write_bytes(manifest)
+        if key is not None:
+            (fresh / SIGNATURE).write_bytes(key.signature(manifest))
         for path in (*fresh.rglob("*"), fresh):
             sync_folder(path) if path.is_dir() else sync_file(path)
         put_in_place(fresh, place, aside)

@@ -7,6 +7,7 @@ import click
 
 from autoopt.cli.shared import place_options, places
 
+key_option = click.option("--verify-key", metavar="FILE", help="Public Ed25519 key (PEM) that it must be signed with.")
 task_option = click.option(
     "--task", metavar="FILE:FUNCTION", help="Of a module that torch cannot trace: its file, whose code is run."
 )
@@ -43,9 +44,17 @@ def report(
     "--pick", metavar="PICK", default="best", help="best, fastest, smallest, or a trial's number. Default: best"
 )
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Where the bundle goes.")
+@click.option("--sign", metavar="FILE", help="Sign it with this private Ed25519 key (PEM).")
 @place_options
 def export(
-    study: str, pick: str, output: str, debug: bool, home: str | None, storage: str | None, tracking_uri: str | None
+    study: str,
+    pick: str,
+    output: str,
+    sign: str | None,
+    debug: bool,
+    home: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
 ) -> int:
     """Verify a trial of STUDY and its quantized twin, and write them as a bundle."""
     from rich.text import Text
@@ -57,7 +66,7 @@ def export(
 
     console = console_for(as_json=False)
     with console.status("verifying, measuring, writing ..."):
-        folder = export_bundle(study, places(home, storage, tracking_uri), pick, output)
+        folder = export_bundle(study, places(home, storage, tracking_uri), pick, output, sign)
     manifest = json.loads((folder / "manifest.json").read_text())
     print_exported(console, manifest)
     console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)
@@ -78,8 +87,11 @@ def export(
     help="Which graph predicts. Default: chosen, the one that the export settled on.",
 )
 @task_option
+@key_option
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def predict(bundle: str, data: str, output: str | None, artifact: str, task: str | None, debug: bool) -> int:
+def predict(
+    bundle: str, data: str, output: str | None, artifact: str, task: str | None, verify_key: str | None, debug: bool
+) -> int:
     """Predict DATA with BUNDLE: columns prediction, and probability_<class> for classifiers.
 
     DATA is a table; for images a folder, an archive, a single image or a table with a column of paths, and the column
@@ -87,7 +99,7 @@ def predict(bundle: str, data: str, output: str | None, artifact: str, task: str
     """
     from autoopt.app.artifacts import predict_file
 
-    rows, text = predict_file(bundle, data, output, artifact, task)
+    rows, text = predict_file(bundle, data, output, artifact, task, verify_key)
     if output is None:
         click.echo(text, nl=False)
     else:
@@ -98,9 +110,10 @@ def predict(bundle: str, data: str, output: str | None, artifact: str, task: str
 @click.command()
 @click.argument("bundle")
 @task_option
+@key_option
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
-def check(bundle: str, task: str | None, as_json: bool, debug: bool) -> int:
+def check(bundle: str, task: str | None, verify_key: str | None, as_json: bool, debug: bool) -> int:
     """Check BUNDLE: hashes, parity of both artifacts on the sample, latency measured again on this machine."""
     from rich.table import Table
     from rich.text import Text
@@ -108,7 +121,7 @@ def check(bundle: str, task: str | None, as_json: bool, debug: bool) -> int:
     from autoopt.app.artifacts import check_folder
     from autoopt.cli.screen import console_for
 
-    found = check_folder(bundle, task)
+    found = check_folder(bundle, task, verify_key)
     console = console_for(as_json)
     table = Table(box=None)
     for heading in ("check", "result", "detail"):
