@@ -22,6 +22,7 @@ COMMANDS = {
     "studies": "studies",
     "show": "studies",
     "rm": "studies",
+    "cache": "cache",
     "report": "artifacts",
     "export": "artifacts",
     "predict": "artifacts",

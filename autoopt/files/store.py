@@ -125,18 +125,21 @@ class Store:
 
     def _collect_working(self, cap_bytes: int, now: float, idle_s: float) -> int:
         """Remove working folders, the longest untouched first, until they fit; all that are too old. Bytes freed."""
-        found = []
+        found = sorted(self.working())
+        left = sum(size for _, size, _ in found)
+        freed = 0
+        for used, size, key in found:
+            if now - used > WORKING_IDLE_S or (left - freed > cap_bytes and now - used >= idle_s):
+                self._drop(self.root / WORKING / key)
+                freed += size
+        return freed
+
+    def working(self) -> Iterator[tuple[float, int, str]]:
+        """(time of last change, bytes, key) of every working folder."""
         for folder in self.root.glob(f"{WORKING}/[!.]*"):
             with contextlib.suppress(OSError):
                 stats = [path.stat() for path in (folder, *folder.rglob("*"))]
-                found.append((max(s.st_mtime for s in stats), sum(s.st_size for s in stats[1:]), folder))
-        left = sum(size for _, size, _ in found)
-        freed = 0
-        for used, size, folder in sorted(found):
-            if now - used > WORKING_IDLE_S or (left - freed > cap_bytes and now - used >= idle_s):
-                self._drop(folder)
-                freed += size
-        return freed
+                yield max(s.st_mtime for s in stats), sum(s.st_size for s in stats[1:]), folder.name
 
     def remove(self, stage: str, key: str) -> None:
         """Remove one entry, manifest first, so that a half-removed one is never taken for whole."""
