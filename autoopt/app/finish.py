@@ -9,6 +9,7 @@ from autoopt.app.context import StudyContext
 from autoopt.app.ensembling import Ensembler, member_teachers
 from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
+from autoopt.app.twin_ladder import climbed, rungs_of
 from autoopt.bundle import BundleContents, SigningKey, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
@@ -17,7 +18,7 @@ from autoopt.orchestrator.loop import Outbox
 from autoopt.orchestrator.selection import best, front, provisional, value
 from autoopt.orchestrator.teacher import teacher_key
 from autoopt.report import StudyView, render_report
-from autoopt.space import Recipe
+from autoopt.space import Recipe, Value
 from autoopt.stages.contract import (
     REMEASURE_ENTRY,
     VERIFY_ENTRY,
@@ -26,7 +27,6 @@ from autoopt.stages.contract import (
     VerifyJob,
     VerifyResult,
 )
-from autoopt.strategies import twin_values
 from autoopt.values import Measurement, TrialState, broken
 
 MAX_REMEASURED = 16
@@ -163,23 +163,22 @@ class Finisher:
         )
 
     def _verify(self, trial: TrialRow, seconds: float) -> VerifyResult:
-        recipe = Recipe(trial.recipe)
-        quantize = str(recipe.get("quantize", "none"))
-        twins = [quantize] if quantize != "none" else list(twin_values(recipe))
-        best_twin = twins[0] if twins else None
-        for twin in twins if len(twins) > 1 else []:
+        recipe, until = Recipe(trial.recipe), time.monotonic() + seconds
+
+        def attempt(changes: Mapping[str, Value], seconds: float) -> VerifyResult:
             # Which form serves as the twin is settled without the test split; that is looked at once, at the end.
-            tried = self._verify_pair(recipe, twin, seconds=seconds / (len(twins) + 1), look_at_test=False)
-            if tried.twin is not None and not tried.twin_reason:
-                best_twin = twin
-                break
-        known = self._known_test_scores(trial.number)
-        verified = self._verify_pair(recipe, best_twin, seconds=seconds / len(twins or [1]), look_at_test=not known)
+            return self._verify_pair(recipe, changes, seconds=seconds, look_at_test=False)
+
+        best_twin, tried = climbed(rungs_of(recipe), attempt, until=until)
+        known, left_s = self._known_test_scores(trial.number), max(1.0, until - time.monotonic())
+        verified = self._verify_pair(recipe, best_twin, seconds=left_s, look_at_test=not known)
+        verified = replace(verified, tried=tried)
         pair = [a for a in (verified.float_artifact, verified.twin) if a is not None]
         if not known:
             return verified
         if any(a.sha256 not in known for a in pair):
-            return self._verify_pair(recipe, best_twin, seconds=1.0, look_at_test=True)
+            looked = self._verify_pair(recipe, best_twin, seconds=1.0, look_at_test=True)
+            return replace(looked, tried=tried)
         scored = {a.role: replace(a, test=known[a.sha256]) for a in pair}
         return replace(verified, float_artifact=scored["float"], twin=scored.get("quantized"))
 
@@ -188,13 +187,15 @@ class Finisher:
         exports = self._ledger.exports(self._context.study.name)
         return {e.sha256: e.test for e in exports if e.number == number and e.test is not None}
 
-    def _verify_pair(self, recipe: Recipe, twin: str | None, *, seconds: float, look_at_test: bool) -> VerifyResult:
+    def _verify_pair(
+        self, recipe: Recipe, twin: Mapping[str, Value] | None, *, seconds: float, look_at_test: bool
+    ) -> VerifyResult:
         trials = self._ledger.trials(self._context.study.name)
         job = VerifyJob(
             snapshot=self._context.snapshot,
             store=str(self._context.home.store),
             float_recipe=recipe.replace({"quantize": "none"}).to_json(),
-            twin_recipe=recipe.replace({"quantize": twin}).to_json() if twin else None,
+            twin_recipe=recipe.replace(dict(twin)).to_json() if twin else None,
             seed=self._context.seed,
             tolerance=self._context.tolerance,
             seconds=seconds,

@@ -17,7 +17,7 @@ from autoopt.cli.screen import place
 from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import StopReason
-from autoopt.report.wording import NONE, choices_that_matter, measure_cells, milliseconds, number
+from autoopt.report.wording import NONE, choices_that_matter, fallen_twins, measure_cells, milliseconds, number
 from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.task.facts import Modality
 from autoopt.values import TrialState, format_bytes, format_seconds
@@ -78,6 +78,8 @@ def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
     console.print(artifact_table(manifest))
     raw = RAW.get(manifest.get("modality", ""), "raw columns")
     console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, {raw} in", style="dim"))
+    for attempt in fallen_twins(manifest["twins_tried"]):
+        console.print(Text(f"tried as the twin: {attempt}", style="dim"))
     if manifest["twin_reason"]:
         console.print(Text(f"twin: {manifest['twin_reason']}", style="yellow"))
     if manifest["missed"]:

@@ -9,6 +9,9 @@ TRAINING_SHARE = 0.6
 LATE_SHARE, LATE_S = 0.75, 6.0
 """Of the time that is left, and seconds less: what a training may plan for and still be exported and measured."""
 
+LATE_LEAST_SHARE = 0.25
+"""Of its epochs: a training that begins late, and for which fewer fit, is left to a resume."""
+
 
 class SpentWriter(Protocol):
     """The one thing the clock needs of the ledger."""
@@ -57,5 +60,19 @@ def training_limit_s(search_until_s: float, session_s: float) -> float | None:
     """Seconds that a training which starts now may plan for; None where the search has no end in time."""
     if math.isinf(search_until_s):
         return None
-    late_s = LATE_SHARE * (search_until_s - session_s) - LATE_S
-    return max(1.0, min(TRAINING_SHARE * search_until_s, late_s))
+    return max(1.0, min(TRAINING_SHARE * search_until_s, _late_s(search_until_s, session_s)))
+
+
+def training_least_share(search_until_s: float, session_s: float) -> float:
+    """The share of a training's epochs that must fit into its limit for it to be begun.
+
+    Late in a search, what is cut to a few of its epochs would only be a bad figure for a good recipe: it misleads
+    whoever chooses the next, and a resume with more time would not try it again.
+    """
+    late = not math.isinf(search_until_s) and _late_s(search_until_s, session_s) < TRAINING_SHARE * search_until_s / 2
+    return LATE_LEAST_SHARE if late else 0.0
+
+
+def _late_s(search_until_s: float, session_s: float) -> float:
+    """Of the time that is left, what a training may take."""
+    return LATE_SHARE * (search_until_s - session_s) - LATE_S

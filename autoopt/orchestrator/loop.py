@@ -25,7 +25,7 @@ from autoopt.orchestrator.attempts import (
     planner_outcome,
     slot_views,
 )
-from autoopt.orchestrator.clock import BudgetClock, training_limit_s
+from autoopt.orchestrator.clock import BudgetClock, training_least_share, training_limit_s
 from autoopt.orchestrator.gangs import one_process, slots_for
 from autoopt.orchestrator.observer import Observer
 from autoopt.orchestrator.rungs import Rungs, judged_step
@@ -271,6 +271,7 @@ class SearchLoop:
             attempt=attempts,
             teacher_key=self._teachers.key_of(recipe),
             training_limit_s=training_limit_s(self._plan.search_until_s, self._clock.session_s),
+            training_least_share=training_least_share(self._plan.search_until_s, self._clock.session_s),
             gang=alone.to_json() if alone else None,
         )
         self._running[token] = Running(

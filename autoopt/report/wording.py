@@ -1,7 +1,7 @@
 """Measures and recipes as people read them; the page and the terminal say them alike."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from autoopt.space import Recipe
@@ -83,3 +83,19 @@ def choices_that_matter(recipe: Mapping[str, Any]) -> str:
 
 def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
+
+
+def fallen_twins(tried: Sequence[Mapping[str, Any]]) -> list[str]:
+    """The forms of a twin that others were taken in place of, and why: `static_int8, keep_float 1: it loses ...`."""
+    return [f"{_form(attempt['form'])}: {_why(str(attempt['reason']))}" for attempt in tried if attempt["reason"]]
+
+
+def _form(changes: Mapping[str, Any]) -> str:
+    """`static_int8, keep_float 1`."""
+    form = [str(changes["quantize"])]
+    return ", ".join(form + [f"{n.partition('.')[2]} {v}" for n, v in changes.items() if n != "quantize"])
+
+
+def _why(reason: str) -> str:
+    """Without the head that all reasons have."""
+    return reason.removeprefix("The quantized twin is not as promised: ").removeprefix("There is no quantized twin: ")

@@ -35,6 +35,7 @@ class EvaluateJob:
     attempt: int = 0
     teacher_key: str = ""  # deploy stage's key of the trial that teaches; '' when the recipe has no teacher
     training_limit_s: float | None = None  # how long a training may plan to take; None: as long as its recipe says
+    training_least_share: float = 0.0  # of its epochs that must fit into that, else it is given up (no_time)
     gang: Mapping[str, Any] | None = None  # this process's Rank, as the executor fills it in; None: it trains alone
     member_teachers: tuple[str, ...] = ()  # of an ensemble: each member's teacher_key, in the recipe's order
 
@@ -200,6 +201,7 @@ class VerifyResult:
     sample: Mapping[str, Any] = field(
         default_factory=dict
     )  # {"columns": {name: [values]}, "float": [[...]], "quantized": [[...]]}
+    tried: tuple[Mapping[str, Any], ...] = ()  # twins on the way to this one: {"form", "valid", "bytes", "reason"}
     baseline: Mapping[str, float] = field(default_factory=dict)  # a guess that knows no features: {"valid", "test"}
     notes: tuple[str, ...] = ()
 
@@ -210,6 +212,7 @@ class VerifyResult:
             "twin_reason": self.twin_reason,
             "weights": dict(self.weights),
             "sample": dict(self.sample),
+            "tried": [dict(attempt) for attempt in self.tried],
             "baseline": dict(self.baseline),
             "notes": list(self.notes),
         }
@@ -222,6 +225,7 @@ class VerifyResult:
             twin_reason=raw["twin_reason"],
             weights=raw["weights"],
             sample=raw["sample"],
+            tried=tuple(raw["tried"]),
             baseline=raw["baseline"],
             notes=tuple(raw["notes"]),
         )

@@ -164,6 +164,7 @@ def candidate_of(
     teacher_key: str = "",
     member_teachers: tuple[str, ...] = (),
     training_limit_s: float | None = None,
+    training_least_share: float = 0.0,
     rank: Rank | None = None,
 ) -> Candidate:
     """A recipe's own stages, or those of its members. Raises SpaceError for an ensemble that names no members."""
@@ -178,6 +179,7 @@ def candidate_of(
             report=report,
             teacher_key=teacher,
             training_limit_s=training_limit_s,
+            training_least_share=training_least_share,
             rank=rank,
         )
 

@@ -47,6 +47,7 @@ class Flow(Candidate):
         report: Reporter,
         teacher_key: str = "",
         training_limit_s: float | None = None,
+        training_least_share: float = 0.0,
         rank: Rank | None = None,
     ) -> None:
         super().__init__(snapshot=snapshot, store=store, recipe=recipe, report=report)
@@ -64,6 +65,7 @@ class Flow(Candidate):
         self._slot = slot
         self._teacher_key = teacher_key
         self._train_until = None if training_limit_s is None else time.monotonic() + training_limit_s
+        self._least_share = training_least_share
         self._rank = rank
         self._entries: dict[str, StoreEntry] = {}
         self._answers: NDArray[np.float32] | None = None  # of the teachers
@@ -249,6 +251,7 @@ class Flow(Candidate):
             report=report,
             checkpoints=self.store.working_folder(self.keys.train),
             limit_s=self._left_s(share),
+            least_share=self._least_share,
             store=self.store,
             prepared_key=self.keys.prepare,
         )

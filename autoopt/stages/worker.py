@@ -30,6 +30,7 @@ def evaluate(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[s
         teacher_key=job.teacher_key,
         member_teachers=job.member_teachers,
         training_limit_s=job.training_limit_s,
+        training_least_share=job.training_least_share,
         rank=rank,
     )
     if rank is not None and not rank.leads:

@@ -104,6 +104,7 @@ class TrainingContext:
     report: StepReport
     checkpoints: Path | None = None  # a folder of this training's own, kept over crashes; None: it is not kept
     limit_s: float | None = None  # how long the training may take; networks then plan for fewer epochs
+    least_share: float = 0.0  # of the planned epochs that must fit into the limit, else it is given up
     store: Store | None = None  # keeps what serves several trainings: storage forms, verdicts of probes
     prepared_key: str = ""  # of what is learned from, in that store
     ranks: Ranks = field(default_factory=Ranks)  # the processes that this training is shared with

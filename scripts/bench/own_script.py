@@ -171,7 +171,7 @@ def print_result(scripts: list[Curve], recipes: list[Curve], ratios: list[float]
     ]
     headings = ["seed", "script's best valid", "script, s", "autoopt's recipe, s", "its own best", "times faster"]
     print_table(headings, rows)
-    print(f"\ntimes faster, median and range: {Spread.of(ratios).text('.2f')}")
+    print(f"\ntimes faster, median and the middle 80 %: {Spread.of(ratios).text('.2f')}")
     print("recipe: " + ", ".join(f"{name}={value}" for name, value in recipe.items()))
 
 

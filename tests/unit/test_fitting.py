@@ -84,6 +84,26 @@ def test_an_epoch_that_would_never_end_is_not_begun(
     assert clock.now - began <= max(30.0, first_s) + 2 * then_s
 
 
+@pytest.mark.parametrize(("least_share", "begun"), [(0.2, True), (0.3, False)])
+def test_where_fewer_than_the_least_share_fit_it_is_not_begun(
+    least_share: float, begun: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    clock, reports = Clock(monkeypatch), Reports()
+    source, judge = clock.source(first_s=1.0, then_s=1.0), clock.judge(1.0)  # 7 s an epoch
+
+    def learned() -> int:
+        plan = plan_of(epochs=40)
+        return fit(perceptron(), source, judge, plan, reports, limit_s=60.0, least_share=least_share).epochs
+
+    if begun:
+        assert learned() == 7, "of 40, of which 30 count"
+    else:
+        with pytest.raises(StageFailure, match="7 of 40 epochs would fit into 60 s") as failure:
+            learned()
+        assert failure.value.reason == FailureReason.NO_TIME
+        assert reports.seen == []
+
+
 def test_a_short_epoch_is_begun_however_little_time_there_is(monkeypatch: pytest.MonkeyPatch) -> None:
     clock = Clock(monkeypatch)
     source = clock.source(first_s=3.0, then_s=3.0)  # 18 s an epoch

@@ -5,7 +5,7 @@ import time
 from support_loop import SteppedClock
 
 from autoopt.orchestrator import BudgetClock
-from autoopt.orchestrator.clock import TRAINING_SHARE, training_limit_s
+from autoopt.orchestrator.clock import TRAINING_SHARE, training_least_share, training_limit_s
 
 
 class Book:
@@ -50,3 +50,12 @@ def test_a_training_plans_for_a_share_of_the_search_and_for_its_end() -> None:
     assert late is not None
     assert 500 + late < 575  # what is left is for exporting and measuring it
     assert training_limit_s(600.0, 599.0) == 1.0
+
+
+def test_only_late_trainings_are_given_up_where_few_of_their_epochs_fit() -> None:
+    assert training_least_share(float("inf"), 5.0) == 0.0
+    assert training_least_share(600.0, 0.0) == training_least_share(600.0, 300.0) == 0.0
+    assert training_least_share(600.0, 500.0) > 0
+    limit_s = training_limit_s(600.0, 500.0)
+    assert limit_s is not None
+    assert limit_s < 0.5 * TRAINING_SHARE * 600

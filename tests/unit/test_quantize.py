@@ -15,11 +15,11 @@ from autoopt.errors import StageFailure
 from autoopt.strategies.deploying.quantize import (
     KIND_VALUES,
     Quantize,
-    columns_differ,
     spread_rows,
-    static_int8,
     twin_choice,
 )
+from autoopt.strategies.deploying.quantizer import columns_differ
+from autoopt.strategies.deploying.static import Calibration, static_int8
 from autoopt.strategies.model import Artifact, TableData
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
@@ -27,6 +27,10 @@ from autoopt.task.facts import Kind
 
 INT8 = ("dynamic_int8", "static_int8")
 INTEGER_KERNELS = {"dynamic_int8": "DynamicQuantizeMatMul", "static_int8": "QGemm"}
+
+
+def every_row(data: TableData) -> Calibration:
+    return Calibration(rows=data.train, chosen=np.arange(data.train.rows))
 
 
 @pytest.fixture(scope="module")
@@ -108,7 +112,7 @@ def test_a_column_that_claims_the_range_gets_a_scale_of_its_own() -> None:
     lopsided = NetworkArtifact(architecture=artifact.architecture, weights=weights)
     assert not columns_differ(artifact.graph())
     assert columns_differ(lopsided.graph())
-    per_column = static_int8(lopsided.graph(), data.train, np.arange(data.train.rows))
+    per_column = static_int8(lopsided.graph(), every_row(data))
     assert any(
         len(i.dims) == 1 and i.dims[0] == 32 and i.data_type == onnx.TensorProto.INT8
         for i in per_column.graph.initializer
@@ -123,7 +127,7 @@ def test_equal_biases_keep_their_own_scales() -> None:
     flat = {n: np.full_like(a, 0.25) if n.endswith("bias") else a for n, a in artifact.weights.items()}
     same = NetworkArtifact(architecture=artifact.architecture, weights=flat)
     expected = run(same.graph(), data.valid)
-    found = run(static_int8(same.graph(), data.train, np.arange(data.train.rows)), data.valid)
+    found = run(static_int8(same.graph(), every_row(data)), data.valid)
     assert np.abs(found - expected).mean() < 0.02
 
 

@@ -1,14 +1,9 @@
-"""Networks of convolutions in int8."""
+"""Networks of convolutions: told apart from others, as int8 serves them otherwise."""
 
 import math
 from typing import Final
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
-
-from autoopt.strategies.deploying.quantizer import calibration_reader, loaded, on_disk
-from autoopt.strategies.model import Prepared
 
 CONVOLUTION: Final = "Conv"
 PRODUCTS: Final = ("Gemm", "MatMul")
@@ -24,31 +19,3 @@ def mostly_convolutions(model: onnx.ModelProto) -> bool:
         return sum(sizes.get(n.input[1], 0) for n in model.graph.node if n.op_type in types)
 
     return weights(CONVOLUTION) > weights(*PRODUCTS)
-
-
-def static_int8_convolutions(
-    model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64]
-) -> onnx.ModelProto:
-    """Convolutions and products on int8 weights, a scale for each channel, and uint8 inputs; ranges from the chosen
-    calibration rows.
-
-    Unlike between plain products, what lies between convolutions is quantized too: it is many times larger than the
-    weights, and only with both its sides in int8 does the runtime compute a convolution in integers. The normalization
-    of pixels before it and the scores after it stay float.
-    """
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
-    with on_disk(model) as (source, target):
-        quantize_static(
-            source,
-            target,
-            calibration_reader(model, calibration, chosen),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=[CONVOLUTION, *PRODUCTS, *BETWEEN],
-            per_channel=True,
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,
-            extra_options={"OpTypesToExcludeOutputQuantization": list(PRODUCTS)},
-        )
-        return loaded(target, model)

@@ -11,16 +11,15 @@ from numpy.typing import NDArray
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
 from autoopt.strategies.base import Stage, Strategy, choice, whole
-from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions, static_int8_convolutions
+from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions
 from autoopt.strategies.deploying.embeddings import int8_embeddings
-from autoopt.strategies.deploying.quantizer import calibration_reader, loaded, on_disk
+from autoopt.strategies.deploying.quantizer import columns_differ, loaded, on_disk
+from autoopt.strategies.deploying.static import MINMAX, PERCENTILE, Calibration, static_int8
 from autoopt.strategies.model import Artifact, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.task.facts import TaskFacts
 from autoopt.values import FailureReason, Slot
-
-WIDE_COLUMN = 4.0
 
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "network": ("none", "dynamic_int8", "static_int8"),
@@ -64,17 +63,23 @@ class Quantize(Strategy):
     batch 256 all gain, the wide ones three times and more (scripts/bench/twin.py): measure. Embeddings of tokens are
     looked up in int8 and summed in float. Scores, skips and embeddings of categories stay float (Jacob et al. 2018).
     On processors without VNNI, sums of uint8 x int8 may saturate: the export's parity check tells.
-    calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by.
+    calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by; calibration: minmax takes
+    the extremes, percentile what 99.9 % of the values of 256 rows lie within. keep_float 0 to 16: so many products
+    and convolutions stay float, those whose return brings the scores nearest to the float network's, found by trying.
     """
 
     name: ClassVar[str] = "quantize"
     stage: ClassVar[Stage] = "deploy"
-    field_when: ClassVar = {"calibration_rows": {"quantize": ("static_int8",)}}
+    field_when: ClassVar = {
+        name: {"quantize": ("static_int8",)} for name in ("calibration_rows", "calibration", "keep_float")
+    }
 
     form: str = choice(
         "none", "compact", "weights_int8", "dynamic_int8", "static_int8", main=True, help="compression after training"
     )
     calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
+    calibration: str = choice(MINMAX, PERCENTILE, help="how the ranges are taken from them")
+    keep_float: int = whole(0, low=0, high=16, help="layers that stay float: the most sensitive ones")
 
     @classmethod
     def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
@@ -111,9 +116,9 @@ class Quantize(Strategy):
             return _with_tables(dynamic_int8(graph), artifact)
         if calibration is None or calibration.rows == 0:
             raise StageFailure(FailureReason.ERROR, "quantize: static_int8 needs calibration rows, and there are none")
-        quantized = static_int8_convolutions if convolves else static_int8
         chosen = spread_rows(calibration.rows, self.calibration_rows)
-        return _with_tables(quantized(graph, calibration, chosen), artifact)
+        ranges = Calibration(rows=calibration, chosen=chosen, method=self.calibration)
+        return _with_tables(static_int8(graph, ranges, keep_float=self.keep_float), artifact)
 
 
 def _with_tables(quantized: onnx.ModelProto, artifact: Artifact) -> onnx.ModelProto:
@@ -141,44 +146,3 @@ def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
             weight_type=QuantType.QInt8,
         )
         return loaded(target, model)
-
-
-def static_int8(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64]) -> onnx.ModelProto:
-    """Products on int8 weights and uint8 inputs, as Q/DQ nodes of the standard; ranges from the chosen
-    calibration rows.
-
-    Inputs are unsigned: with signed ones the runtime rewrites some ranges to unsigned and others not, the two sides of
-    a product then differ, and half of the products silently run in float with their weights unpacked at every call.
-    Outputs are not quantized: skips and scores keep their precision, and the graph is smaller and faster.
-    """
-    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
-
-    with on_disk(model) as (source, target):
-        quantize_static(
-            source,
-            target,
-            calibration_reader(model, calibration, chosen),
-            quant_format=QuantFormat.QDQ,
-            op_types_to_quantize=list(PRODUCTS),
-            per_channel=columns_differ(model),
-            activation_type=QuantType.QUInt8,
-            weight_type=QuantType.QInt8,
-            calibrate_method=CalibrationMethod.MinMax,  # entropy and percentiles gained nothing on networks like ours
-            extra_options={"OpTypesToExcludeOutputQuantization": list(PRODUCTS)},
-        )
-        return loaded(target, model)
-
-
-def columns_differ(model: onnx.ModelProto) -> bool:
-    """Whether some matrix needs a scale for each output column: its widest column is far wider than most.
-
-    One scale for a whole matrix is 3 % smaller and 10 to 15 % faster at batch 1, and as good unless a few columns
-    claim the range: at 4 times the median width, the others have lost two of their eight bits.
-    """
-    matrices = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input[1:2]}
-    for initializer in model.graph.initializer:
-        if initializer.name in matrices:
-            widths = np.abs(onnx.numpy_helper.to_array(initializer)).max(axis=0)
-            if widths.max() > WIDE_COLUMN * np.median(widths):
-                return True
-    return False

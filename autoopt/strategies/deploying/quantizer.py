@@ -11,9 +11,11 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from autoopt.strategies.deploying.convolutions import PRODUCTS
 from autoopt.strategies.model import Prepared
 
 CALIBRATION_BATCH_ROWS = 256
+WIDE_COLUMN = 4.0
 
 
 @contextmanager
@@ -64,3 +66,18 @@ def calibration_reader(model: onnx.ModelProto, calibration: Prepared, chosen: ND
             return next(waiting, None)
 
     return Reader()
+
+
+def columns_differ(model: onnx.ModelProto) -> bool:
+    """Whether some matrix needs a scale for each output column: its widest column is far wider than most.
+
+    One scale for a whole matrix is 3 % smaller and 10 to 15 % faster at batch 1, and as good unless a few columns
+    claim the range: at 4 times the median width, the others have lost two of their eight bits.
+    """
+    matrices = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input[1:2]}
+    for initializer in model.graph.initializer:
+        if initializer.name in matrices:
+            widths = np.abs(onnx.numpy_helper.to_array(initializer)).max(axis=0)
+            if widths.max() > WIDE_COLUMN * np.median(widths):
+                return True
+    return False

@@ -17,15 +17,18 @@ TIMED_SHARE: Final = 0.02
 """Of the time there is, at most, goes into timed steps; one step is always timed."""
 HOPELESS: Final = 1.6
 """An epoch that takes this many times the time there is would be cut off by the end of the search."""
+ENOUGH: Final = 30
+"""Plans of more epochs than this mostly end by patience."""
 SHORT_S: Final = 20.0
 """An epoch shorter than this is begun all the same: in a short search it may be all that there will be."""
 
 
-def epochs_that_fit(epochs: Epochs, until: float) -> int:
+def epochs_that_fit(epochs: Epochs, until: float, least_share: float = 0.0) -> int:
     """How many of the planned epochs end before `until` (time.monotonic), judgements included; at least one.
 
     Takes some real steps, loading and augmentation included, and one judgement; the training is then put back, so that
-    what it comes to hangs on the number of epochs alone. Raises StageFailure (no_time) where not even one would end.
+    what it comes to hangs on the number of epochs alone. Raises StageFailure (no_time) where not even one would end, or
+    fewer than `least_share` of those planned, of which no more than ENOUGH count.
     """
     training, limit_s = epochs.training, until - time.monotonic()
     before = training.capture()
@@ -38,8 +41,12 @@ def epochs_that_fit(epochs: Epochs, until: float) -> int:
         train_s = resizing.mean_epoch_s(first_s, train_s, training.plan.epochs)
     epoch_s = train_s + _seconds_to_judge(epochs)
     training.restore(before)
-    fitting = int((until - time.monotonic()) / max(epoch_s, 1e-9))
-    return epochs.ranks.agree(lambda: min(max(fitting, 1), training.plan.epochs))
+    planned = training.plan.epochs
+    fitting = epochs.ranks.agree(lambda: min(int((until - time.monotonic()) / max(epoch_s, 1e-9)), planned))
+    if fitting < least_share * min(planned, ENOUGH):
+        message = f"{fitting} of {planned} epochs would fit into {limit_s:,.0f} s: too few to tell what it can do"
+        raise StageFailure(FailureReason.NO_TIME, message)
+    return max(fitting, 1)
 
 
 def _seconds_per_row(epochs: Epochs, until: float, *, progress: float) -> float:

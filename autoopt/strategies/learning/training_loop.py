@@ -79,15 +79,17 @@ def fit(
     *,
     checkpoints: Path | None = None,
     limit_s: float | None = None,
+    least_share: float = 0.0,
     loss: LossFunction | None = None,
     ranks: Ranks | None = None,
 ) -> Learned:
     """Train until the epochs are over or patience is; leaves `network` with its best weights.
 
     `checkpoints` is a folder of this training's own: it goes on from what is found there. With `limit_s` as many epochs
-    are planned as fit into that many seconds, at least one. `loss` stands in for the plan's. With `ranks` other
-    processes are in this same call, from the same plan and seed, and what the first of them finds holds for all.
-    Raises StageFailure: not_finite when the loss stops being a number.
+    are planned as fit into that many seconds, at least one, and no less than `least_share` of the plan's. `loss` stands
+    in for the plan's. With `ranks` other processes are in this same call, from the same plan and seed, and what the
+    first of them finds holds for all. Raises StageFailure: not_finite when the loss stops being a number, no_time where
+    too few epochs fit.
     """
     began, ranks = time.monotonic(), ranks or Ranks()
     classifies = source.classifies or plan.classes > 0  # shares of classes are classes too
@@ -111,7 +113,7 @@ def fit(
         if resumed:
             told.append(f"went on from a checkpoint of epoch {training.epoch}")
         elif limit_s is not None:
-            training.lay_out(epochs_that_fit(epochs, began + limit_s))
+            training.lay_out(epochs_that_fit(epochs, began + limit_s, least_share))
         while not training.over and not slower:
             before_s = time.monotonic() - began
             epochs.epoch()

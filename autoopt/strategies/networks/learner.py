@@ -145,6 +145,7 @@ class Network(Model):
                     context.report,
                     checkpoints=context.checkpoints,
                     limit_s=context.limit_s,
+                    least_share=context.least_share,
                     loss=self.loss(data),
                     ranks=context.ranks,
                 )

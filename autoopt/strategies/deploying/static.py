@@ -1,0 +1,98 @@
+"""Static int8: products on int8 weights and uint8 inputs, as Q/DQ nodes of the standard.
+
+Inputs are unsigned: with signed ones the runtime rewrites some ranges to unsigned and others not, the two sides of a
+product then differ, and half of the products silently run in float with their weights unpacked at every call.
+
+Between plain products nothing is quantized: skips and scores keep their precision, and the graph is smaller and faster.
+Between convolutions what lies there is quantized too: it is many times larger than the weights, and only with both its
+sides in int8 does the runtime compute a convolution in integers. The normalization of pixels before it and the scores
+after it stay float.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final, final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from autoopt.strategies.deploying.convolutions import BETWEEN, CONVOLUTION, PRODUCTS, mostly_convolutions
+from autoopt.strategies.deploying.quantizer import calibration_reader, columns_differ, loaded, on_disk
+from autoopt.strategies.deploying.sensitivity import most_sensitive
+from autoopt.strategies.model import Prepared
+
+MINMAX, PERCENTILE = "minmax", "percentile"
+_METHODS: Final[Mapping[str, str]] = {MINMAX: "MinMax", PERCENTILE: "Percentile"}
+"""The runtime's entropy method, with its default of as many bins as levels, comes to the extremes as well."""
+PERCENT: Final = 99.9
+"""Of the values that the calibration rows gave, the range of PERCENTILE holds so many."""
+HISTOGRAM_ROWS: Final = 256
+"""PERCENTILE keeps every value of every layer: so many rows fit into memory."""
+SENSITIVITY_ROWS: Final = 256
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Calibration:
+    """The rows that ranges are taken from, and how."""
+
+    rows: Prepared
+    chosen: NDArray[np.int64]  # numbers of those rows
+    method: str = MINMAX
+
+
+def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float: int = 0) -> onnx.ModelProto:
+    """The graph in int8, but for the `keep_float` products and convolutions that cost most of the scores' precision."""
+    from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
+
+    convolves = mostly_convolutions(model)
+    per_channel = convolves or columns_differ(model)
+    types = [CONVOLUTION, *PRODUCTS, *BETWEEN] if convolves else list(PRODUCTS)
+    options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": list(PRODUCTS)}
+    if calibration.method != MINMAX:
+        options |= {"CalibPercentile": PERCENT, "CalibTensorRangeSymmetric": False}
+    chosen = calibration.chosen if calibration.method == MINMAX else _thinned(calibration.chosen, HISTOGRAM_ROWS)
+    with on_disk(model) as (source, target):
+
+        def quantized(kept: Sequence[str]) -> onnx.ModelProto:
+            quantize_static(
+                source,
+                target,
+                calibration_reader(model, calibration.rows, chosen),
+                quant_format=QuantFormat.QDQ,
+                op_types_to_quantize=types,
+                nodes_to_exclude=list(kept),
+                per_channel=per_channel,
+                activation_type=QuantType.QUInt8,
+                weight_type=QuantType.QInt8,
+                calibrate_method=CalibrationMethod[_METHODS[calibration.method]],
+                calibration_cache_path=target.with_suffix(".ranges") if keep_float else None,
+                extra_options=options,
+            )
+            return loaded(target, model)
+
+        return quantized(_kept(source, quantized, model, calibration, keep_float) if keep_float else ())
+
+
+def _kept(
+    source: Any,
+    quantized: Callable[[Sequence[str]], onnx.ModelProto],
+    model: onnx.ModelProto,
+    calibration: Calibration,
+    count: int,
+) -> list[str]:
+    """Names of the nodes that stay in float."""
+    nodes = [n.name for n in onnx.load(source).graph.node if n.op_type in (CONVOLUTION, *PRODUCTS)]
+    rows = _thinned(calibration.chosen, SENSITIVITY_ROWS)
+    names = {value.name for value in model.graph.input}
+    feed = {name: values for name, values in calibration.rows.model_feed(rows).items() if name in names}
+    return most_sensitive(model, quantized, nodes, feed, count)
+
+
+def _thinned(chosen: NDArray[np.int64], count: int) -> NDArray[np.int64]:
+    """At most `count` of them, evenly spread."""
+    if len(chosen) <= count:
+        return chosen
+    thinned: NDArray[np.int64] = chosen[np.linspace(0, len(chosen) - 1, count).round().astype(np.int64)]
+    return thinned
