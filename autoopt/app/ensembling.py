@@ -5,6 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from autoopt.app.context import StudyContext
+from autoopt.app.ensemble_costs import Costs, training_of
 from autoopt.app.jobs import Jobs
 from autoopt.executors import Failed
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
@@ -48,8 +49,7 @@ def candidate_trials(trials: Sequence[TrialRow], direction: Direction) -> list[T
     usable = [t for t in feasible(trials) if not is_ensemble(t.recipe) and t.recipe.get(ENSEMBLE) != "none"]
     trainings: dict[Recipe, TrialRow] = {}
     for trial in sorted(usable, key=lambda t: (t.recipe.get("quantize", "none") != "none", t.number)):
-        named = {n: v for n, v in trial.recipe.items() if n.partition(".")[0] != "quantize"}
-        trainings.setdefault(Recipe(named), trial)
+        trainings.setdefault(training_of(trial), trial)
     ranked = sorted(trainings.values(), key=lambda t: quality_order(t, direction))
     places: dict[object, int] = {}
     turns: dict[int, int] = {}
@@ -96,12 +96,13 @@ class Ensembler:
         reason = Ensemble.applies(self._context.facts, self._jobs.slot)
         if reason is None:
             self._observer.phase(f"averaging the predictions of up to {MOST_MEMBERS} of {len(candidates)} trials")
-            selected = self._select(candidates, until)
-            reason = selected if isinstance(selected, str) else self._try_all(selected, trials, until)
+            costs = Costs(feasible(trials), self._context.limits)
+            selected = self._select(candidates, costs, until)
+            reason = selected if isinstance(selected, str) else self._try_all(selected, trials, costs, until)
         if reason:
             self._observer.phase(f"no ensemble: {reason}")
 
-    def _select(self, candidates: Sequence[TrialRow], until: float) -> SelectResult | str:
+    def _select(self, candidates: Sequence[TrialRow], costs: Costs, until: float) -> SelectResult | str:
         """The selections, or why there are none."""
         job = SelectJob(
             snapshot=self._context.snapshot,
@@ -109,6 +110,7 @@ class Ensembler:
             candidates=tuple((t.number, t.artifact_key) for t in candidates),
             most_members=SIZES,
             seed=self._context.seed,
+            shares=tuple(costs.cheapest(t) for t in candidates),
         )
         ended = self._jobs.attempt(SELECT_ENTRY, job.to_json(), seconds=until - time.monotonic())
         if isinstance(ended, Failed):
@@ -116,12 +118,13 @@ class Ensembler:
         found = SelectResult.from_json(ended.result)
         return found.reason or found
 
-    def _try_all(self, selected: SelectResult, trials: Sequence[TrialRow], until: float) -> str:
+    def _try_all(self, selected: SelectResult, trials: Sequence[TrialRow], costs: Costs, until: float) -> str:
         """Evaluate one after another until one keeps every limit; returns why none was there to be tried."""
         rows = {t.number: t for t in trials}
         known = {t.recipe_sha256: t for t in trials if is_ensemble(t.recipe)}
         for chosen in selected.selections:
-            for recipe in _forms(chosen, rows):
+            forms = _forms(chosen, rows)
+            for recipe in forms if costs.fits(chosen, rows) else forms[1:] or forms:
                 there = known.get(recipe.sha256)
                 if there is None:
                     left_s = until - time.monotonic()

@@ -116,6 +116,7 @@ class SelectJob:
     candidates: tuple[tuple[int, str], ...]  # (trial's number, deploy stage's key), in the order of numbers
     most_members: tuple[int, ...]  # how many different ones at most: a selection for each
     seed: int
+    shares: tuple[tuple[float, ...], ...] = ()  # of each limit, that a candidate takes: members' must not exceed 1
 
     def to_json(self) -> dict[str, Any]:
         return asdict(self)

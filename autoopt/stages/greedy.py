@@ -50,18 +50,26 @@ class Gain:
         return self.halves > 0 and self.mean > LEAST_ERRORS * self.spread * math.sqrt(1 / self.halves + 1)
 
 
-def greedy(scores: Sequence[Floats], judge: Judge, *, most: int, rounds: int = ROUNDS) -> NDArray[np.int64]:
+def greedy(
+    scores: Sequence[Floats],
+    judge: Judge,
+    *,
+    most: int,
+    rounds: int = ROUNDS,
+    shares: NDArray[np.float64] | None = None,
+) -> NDArray[np.int64]:
     """How often each of the candidates is taken: the best of the means after 1, 2, ... `rounds` members.
 
     Never worse by `judge` than the best single candidate; of equal means that of fewer draws. At most `most`
-    different candidates. Equal ones: the first.
+    different candidates. Equal ones: the first. `shares` (candidates, limits): what different candidates take of each
+    limit adds up to 1 at most, unless a single one takes more.
     """
     counts = np.zeros(len(scores), dtype=np.int64)
     total = np.zeros_like(scores[0])
     best, found = -math.inf, counts
     for drawn in range(1, rounds + 1):
         full = np.count_nonzero(counts) >= most
-        open_to = [k for k in range(len(scores)) if not full or counts[k]]
+        open_to = [k for k in range(len(scores)) if counts[k] or not (full or _exceeds(shares, counts, k))]
         values = {k: judge((total + scores[k]) / drawn) for k in open_to}
         chosen = max(open_to, key=lambda k: (values[k], -k))
         total = total + scores[chosen]
@@ -69,6 +77,13 @@ def greedy(scores: Sequence[Floats], judge: Judge, *, most: int, rounds: int = R
         if drawn == 1 or values[chosen][0] > best + (ROUNDING * max(1.0, abs(best)) if math.isfinite(best) else 0.0):
             best, found = values[chosen][0], counts.copy()
     return found
+
+
+def _exceeds(shares: NDArray[np.float64] | None, counts: NDArray[np.int64], candidate: int) -> bool:
+    """Whether one more different candidate would take more of some limit than there is; the first never does."""
+    if shares is None or not counts.any():
+        return False
+    return bool((shares[counts > 0].sum(axis=0) + shares[candidate] > 1.0).any())
 
 
 def mean_scores(scores: Sequence[Floats], counts: NDArray[np.int64]) -> Floats:
@@ -93,7 +108,15 @@ def judge_of(facts: TaskFacts, target: NDArray[Any]) -> Judge:
     return judge
 
 
-def gain(facts: TaskFacts, scores: Sequence[Floats], target: NDArray[Any], *, most: int, seed: int) -> Gain:
+def gain(
+    facts: TaskFacts,
+    scores: Sequence[Floats],
+    target: NDArray[Any],
+    *,
+    most: int,
+    seed: int,
+    shares: NDArray[np.float64] | None = None,
+) -> Gain:
     """What `greedy` gains over the best single candidate, both chosen by one half of the rows and judged by the other.
 
     Halves in which the metric is undefined are left out.
@@ -104,7 +127,7 @@ def gain(facts: TaskFacts, scores: Sequence[Floats], target: NDArray[Any], *, mo
         order = chance.permutation(len(target))
         half = len(order) // 2
         for here, there in ((order[:half], order[half:]), (order[half:], order[:half])):
-            found.append(_gain_between(facts, scores, target, np.sort(here), np.sort(there), most))
+            found.append(_gain_between(facts, scores, target, np.sort(here), np.sort(there), most, shares))
     known = np.array([x for x in found if math.isfinite(x)])
     if not len(known):
         return Gain(mean=0.0, spread=0.0, halves=0)
@@ -119,11 +142,12 @@ def _gain_between(
     here: NDArray[np.int64],
     there: NDArray[np.int64],
     most: int,
+    shares: NDArray[np.float64] | None,
 ) -> float:
     """Chosen by the rows `here`, judged by those `there`."""
     choose, judge = judge_of(facts, target[here]), judge_of(facts, target[there])
     mine = [s[here] for s in scores]
     single = max(range(len(scores)), key=lambda k: (choose(mine[k]), -k))
-    counts = greedy(mine, choose, most=most)
+    counts = greedy(mine, choose, most=most, shares=shares)
     together = mean_scores([s[there] for s in scores], counts)
     return judge(together)[0] - judge(scores[single][there])[0]

@@ -24,22 +24,29 @@ def select_members(snapshot: Snapshot, store: Store, job: SelectJob) -> SelectRe
         return _none("it takes two trials whose predictions are there")
     if len(rows) < LEAST_ROWS:
         return _none(f"{len(rows)} valid rows say nothing about a small gain: {LEAST_ROWS} are needed")
-    return _selected(facts, list(known), list(known.values()), target[rows], job)
+    taken = [s for (n, _), s in zip(job.candidates, job.shares, strict=True) if n in known] if job.shares else []
+    shares = np.array(taken, dtype=np.float64) if taken else None
+    return _selected(facts, list(known), list(known.values()), target[rows], job, shares)
 
 
 def _selected(
-    facts: TaskFacts, numbers: Sequence[int], scores: Sequence[Floats], target: Any, job: SelectJob
+    facts: TaskFacts,
+    numbers: Sequence[int],
+    scores: Sequence[Floats],
+    target: Any,
+    job: SelectJob,
+    shares: Floats | None,
 ) -> SelectResult:
     judge = judge_of(facts, target)
     found: list[Mapping[int, int]] = []
     for most in job.most_members:
-        counts = greedy(scores, judge, most=most)
+        counts = greedy(scores, judge, most=most, shares=shares)
         chosen = {n: int(c) for n, c in zip(numbers, counts, strict=True) if c}
         if chosen not in found and len(chosen) > 1:
             found.append(chosen)
     if not found:
         return _none("no mean of several trials is better than the best of them")
-    won = gain(facts, scores, target, most=max(job.most_members), seed=job.seed)
+    won = gain(facts, scores, target, most=max(job.most_members), seed=job.seed, shares=shares)
     sign = 1.0 if facts.metric_direction == "maximize" else -1.0
     first = np.array([found[0].get(n, 0) for n in numbers])
     noise = f"what it gains on rows that it was not chosen by is within the noise ({won.mean:+.4g} ± {won.spread:.2g})"

@@ -76,6 +76,18 @@ def test_weights_are_shares_of_at_most_so_many(drawn: Drawn, most: int) -> None:
     assert math.isclose((counts / counts.sum()).sum(), 1.0)
 
 
+@given(candidates(), st.integers(2, 5), st.lists(st.floats(0.0, 0.9), min_size=14, max_size=14))
+@settings(max_examples=30, deadline=None)
+def test_members_take_no_more_of_a_limit_than_there_is(drawn: Drawn, most: int, taken: list[float]) -> None:
+    facts, scores, target = drawn
+    judge, shares = judge_of(facts, target), np.array(taken).reshape(-1, 2)[: len(scores)]
+    counts = greedy(scores, judge, most=most, shares=shares)
+    assert (shares[counts > 0].sum(axis=0) <= 1.0 + 1e-12).all()
+    assert judge(mean_scores(scores, counts))[0] >= max(judge(s)[0] for s in scores) - 1e-9
+    free = greedy(scores, judge, most=most, shares=np.zeros_like(shares))
+    assert free.tolist() == greedy(scores, judge, most=most).tolist()
+
+
 @given(candidates(), st.randoms(use_true_random=False))
 @settings(max_examples=30, deadline=None)
 def test_candidates_in_another_order_are_chosen_alike(drawn: Drawn, random: object) -> None:
