@@ -1,6 +1,7 @@
 """Chooses an ensemble's members: from the stored predictions of finished trials to their weights."""
 
 from collections.abc import Mapping, Sequence
+from itertools import product
 from typing import Any
 
 import numpy as np
@@ -39,16 +40,18 @@ def _selected(
 ) -> SelectResult:
     judge = judge_of(facts, target)
     found: list[Mapping[int, int]] = []
-    for most in job.most_members:
-        counts = greedy(scores, judge, most=most, shares=shares)
+    # Those that keep the limits by what is known come first; forms that are not on record may be smaller than that.
+    for held, most in product((shares, None) if shares is not None else (None,), job.most_members):
+        counts = greedy(scores, judge, most=most, shares=held)
         chosen = {n: int(c) for n, c in zip(numbers, counts, strict=True) if c}
         if chosen not in found and len(chosen) > 1:
             found.append(chosen)
     if not found:
         return _none("no mean of several trials is better than the best of them")
-    won = gain(facts, scores, target, most=max(job.most_members), seed=job.seed, shares=shares)
     sign = 1.0 if facts.metric_direction == "maximize" else -1.0
     first = np.array([found[0].get(n, 0) for n in numbers])
+    held = None if shares is None or (shares[first > 0].sum(axis=0) > 1.0).any() else shares
+    won = gain(facts, scores, target, most=max(job.most_members), seed=job.seed, shares=held)
     noise = f"what it gains on rows that it was not chosen by is within the noise ({won.mean:+.4g} ± {won.spread:.2g})"
     return SelectResult(
         selections=tuple(found),
