@@ -78,7 +78,7 @@ def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
     console.print(artifact_table(manifest))
     raw = RAW.get(manifest.get("modality", ""), "raw columns")
     console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, {raw} in", style="dim"))
-    for attempt in fallen_twins(manifest["twins_tried"]):
+    for attempt in fallen_twins(manifest.get("twins_tried", ())):
         console.print(Text(f"tried as the twin: {attempt}", style="dim"))
     if manifest["twin_reason"]:
         console.print(Text(f"twin: {manifest['twin_reason']}", style="yellow"))

@@ -1,6 +1,6 @@
 """Recipes and measures in the words of the terminal and the page."""
 
-from autoopt.report.wording import choices_that_matter
+from autoopt.report.wording import choices_that_matter, fallen_twins
 
 
 def test_a_recipe_in_one_cell_begins_with_what_is_deployed_and_the_models_own_fields() -> None:
@@ -23,3 +23,15 @@ def test_all_choices_of_a_users_own_module_are_told() -> None:
 
 def test_what_does_nothing_is_not_told() -> None:
     assert choices_that_matter({"model": "linear", "quantize": "none", "prune": "none", "scale": "none"}) == ""
+
+
+def test_twins_that_fell_are_told_with_the_reason_and_the_one_that_was_taken_is_not() -> None:
+    head = "The quantized twin is not as promised: "
+    tried = [
+        {"form": {"quantize": "static_int8"}, "valid": 0.8, "bytes": 9, "reason": f"{head}it loses 3 %."},
+        {"form": {"quantize": "static_int8", "quantize.keep_float": 1}, "valid": 0.9, "bytes": 9, "reason": ""},
+    ]
+    assert fallen_twins(tried) == ["static_int8: it loses 3 %."]
+    tried[1]["reason"] = "There is no quantized twin: it cannot be traced."
+    assert fallen_twins(tried)[1:] == ["static_int8, keep_float 1: it cannot be traced."]
+    assert fallen_twins(()) == []
