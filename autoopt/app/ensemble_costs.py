@@ -15,8 +15,8 @@ ROOM: Final = 0.9
 _NEVER: Final = 1e9
 
 
-def training_of(trial: TrialRow) -> Recipe:
-    """The recipe without the form that it is deployed in: trials of the same training have the same one."""
+def unquantized(trial: TrialRow) -> Recipe:
+    """The recipe but for its form of quantization: trials that differ in that alone have the same one."""
     return Recipe({n: v for n, v in trial.recipe.items() if n.partition(".")[0] != "quantize"})
 
 
@@ -28,7 +28,7 @@ class Costs:
         self._limits = [x for x in limits if x.sense == "<=" and x.measure in ADDITIVE and x.bound > 0]
         self._cheapest: dict[Recipe, tuple[float, ...]] = {}
         for trial in trials:
-            training, own = training_of(trial), self.own(trial)
+            training, own = unquantized(trial), self.own(trial)
             self._cheapest[training] = tuple(map(min, self._cheapest.get(training, own), own))
 
     def own(self, trial: TrialRow) -> tuple[float, ...]:
@@ -37,7 +37,7 @@ class Costs:
 
     def cheapest(self, trial: TrialRow) -> tuple[float, ...]:
         """Of the cheapest form on record of the same training."""
-        return self._cheapest.get(training_of(trial), self.own(trial))
+        return self._cheapest.get(unquantized(trial), self.own(trial))
 
     def fits(self, chosen: Iterable[int], rows: Mapping[int, TrialRow]) -> bool:
         """Whether these trials together keep every limit, as they are deployed."""

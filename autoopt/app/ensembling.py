@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final, final
 
 from autoopt.app.context import StudyContext
-from autoopt.app.ensemble_costs import Costs, training_of
+from autoopt.app.ensemble_costs import Costs, unquantized
 from autoopt.app.jobs import Jobs
 from autoopt.executors import Failed
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
@@ -49,7 +49,7 @@ def candidate_trials(trials: Sequence[TrialRow], direction: Direction) -> list[T
     usable = [t for t in feasible(trials) if not is_ensemble(t.recipe) and t.recipe.get(ENSEMBLE) != "none"]
     trainings: dict[Recipe, TrialRow] = {}
     for trial in sorted(usable, key=lambda t: (t.recipe.get("quantize", "none") != "none", t.number)):
-        trainings.setdefault(training_of(trial), trial)
+        trainings.setdefault(unquantized(trial), trial)
     ranked = sorted(trainings.values(), key=lambda t: quality_order(t, direction))
     places: dict[object, int] = {}
     turns: dict[int, int] = {}

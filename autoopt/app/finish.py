@@ -169,7 +169,7 @@ class Finisher:
             # Which form serves as the twin is settled without the test split; that is looked at once, at the end.
             return self._verify_pair(recipe, changes, seconds=seconds, look_at_test=False)
 
-        best_twin, tried = climbed(rungs_of(recipe), attempt, until=until)
+        best_twin, tried = climbed(rungs_of(recipe), attempt, self._context.facts, until=until)
         known, left_s = self._known_test_scores(trial.number), max(1.0, until - time.monotonic())
         verified = self._verify_pair(recipe, best_twin, seconds=left_s, look_at_test=not known)
         verified = replace(verified, tried=tried)

@@ -1,5 +1,6 @@
 """The ladder of quantized twins: the plainest form first, and the next one only where that is not as promised."""
 
+import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -7,7 +8,9 @@ from typing import Any
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifyResult
+from autoopt.stages.judge import relative_loss
 from autoopt.strategies import twin_values
+from autoopt.task.facts import TaskFacts
 
 STATIC = "static_int8"
 CLIMBS: tuple[Mapping[str, Value], ...] = (
@@ -39,7 +42,7 @@ def rungs_of(recipe: Recipe) -> tuple[Mapping[str, Value], ...]:
 
 
 def climbed(
-    rungs: Sequence[Mapping[str, Value]], attempt: Attempt, *, until: float
+    rungs: Sequence[Mapping[str, Value]], attempt: Attempt, facts: TaskFacts, *, until: float
 ) -> tuple[Mapping[str, Value] | None, tuple[Mapping[str, Any], ...]]:
     """The first rung whose twin is as promised, else the one that lost least; and what was tried, for the manifest.
 
@@ -56,7 +59,7 @@ def climbed(
         tried.append(told(rung, found))
         if found.twin is not None and not found.twin_reason:
             return rung, tuple(tried)
-        losses.append((_lost(found), place))
+        losses.append((_lost(facts, found), place))
         if until - time.monotonic() < 2 * (time.monotonic() - began):
             break
     return rungs[min(losses)[1]], tuple(tried)
@@ -69,6 +72,7 @@ def told(rung: Mapping[str, Value], found: VerifyResult) -> dict[str, Any]:
     return {"form": dict(rung), **measured, "reason": found.twin_reason}
 
 
-def _lost(found: VerifyResult) -> float:
-    """How far a twin's quality is from the float artifact's; what could not be built is furthest."""
-    return float("inf") if found.twin is None else abs(found.float_artifact.valid.value - found.twin.valid.value)
+def _lost(facts: TaskFacts, found: VerifyResult) -> float:
+    """How much worse a twin is than the float artifact; what could not be built is worst."""
+    twin = found.twin
+    return math.inf if twin is None else relative_loss(facts, found.float_artifact.valid.value, twin.valid.value)

@@ -1,6 +1,5 @@
 """How fast bundles are on this machine: their artifacts in turns, and what each takes to load."""
 
-import itertools
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
@@ -12,7 +11,7 @@ from autoopt.bundle.load import Bundle, load_bundle
 from autoopt.bundle.sample_rows import feeds_of_sample
 from autoopt.files import measuring_lock
 from autoopt.runtime import Latency, latency
-from autoopt.runtime.timing import Call
+from autoopt.runtime.timing import in_turns
 
 LOADS: Final = 3
 """Processes that load each artifact; the medians are told."""
@@ -87,7 +86,12 @@ def _names(folders: Sequence[Path]) -> list[str]:
 
 
 def _speeds(bundles: Mapping[str, Bundle], *, rows: int, threads: int, seconds: float) -> list[Speed]:
-    calls = {(name, role): _call(bundle, role, rows) for name, bundle in bundles.items() for role in bundle.roles}
+    feeds = {name: feeds_of_sample(bundle, rows=rows) for name, bundle in bundles.items()}
+    calls = {
+        (name, role): in_turns(bundle.predictor(role).session.run, feeds[name])
+        for name, bundle in bundles.items()
+        for role in bundle.roles
+    }
     keys = {f"{place}": key for place, key in enumerate(calls)}
     found = latency({place: calls[key] for place, key in keys.items()}, seconds=seconds)
     first_ms = found["0"].p50_ms
@@ -102,12 +106,6 @@ def _speeds(bundles: Mapping[str, Bundle], *, rows: int, threads: int, seconds: 
         )
         for place, (bundle, role) in keys.items()
     ]
-
-
-def _call(bundle: Bundle, role: str, rows: int) -> Call:
-    """A call with other rows each time, so that no branch is learned by heart."""
-    session, turns = bundle.predictor(role).session, itertools.cycle(feeds_of_sample(bundle, rows=rows))
-    return lambda: session.run(next(turns))
 
 
 def _contenders(folders: Mapping[str, Path], *, rows: int, task: str | None) -> tuple[Contender, ...]:

@@ -8,6 +8,7 @@ from autoopt.devices.cgroups import Cgroups
 from autoopt.devices.doctor import describe, describe_libraries
 from autoopt.devices.host import Machine, machine
 from autoopt.devices.libraries import LIBRARIES, Library
+from autoopt.devices.memory import peak_memory_bytes
 from autoopt.devices.slicing import slots
 
 __all__ = [
@@ -20,5 +21,6 @@ __all__ = [
     "describe",
     "describe_libraries",
     "machine",
+    "peak_memory_bytes",
     "slots",
 ]

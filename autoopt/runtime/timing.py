@@ -1,15 +1,18 @@
 """How long a call takes: several callables in turn, so that the machine's moods strike all of them alike."""
 
 import gc
+import itertools
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Final, final
 
 import numpy as np
 from numpy.typing import NDArray
+
+from autoopt.runtime.front import Feed
 
 Call = Callable[[], object]
 
@@ -41,6 +44,12 @@ class Latency:
             "high_ms": self.high_ms,
             "calls": self.calls,
         }
+
+
+def in_turns(run: Callable[[Feed], object], feeds: Sequence[Feed]) -> Call:
+    """A call with another feed each time, so that no branch is learned by heart."""
+    turns = itertools.cycle(feeds)
+    return lambda: run(next(turns))
 
 
 def latency(calls: Mapping[str, Call], *, seconds: float, blocks: int = 10) -> dict[str, Latency]:

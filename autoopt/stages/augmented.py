@@ -11,6 +11,7 @@ from autoopt.stages.contract import AUGMENTED
 from autoopt.strategies.learning.augment import Augment
 from autoopt.strategies.model import TrainingData
 from autoopt.strategies.prepared import Pixels
+from autoopt.task.spreading import spread_rows
 
 IMAGES: Final = 8
 DRAWS: Final = 4
@@ -26,7 +27,7 @@ def save_augmented(data: TrainingData[Any], recipe: Recipe, seed: int, folder: P
         return
     from PIL import Image  # learning libraries: not before there are images
 
-    rows = np.linspace(0, data.train.rows - 1, num=min(IMAGES, data.train.rows)).round().astype(np.int64)
+    rows = spread_rows(data.train.rows, IMAGES)
     pixels, target = np.ascontiguousarray(data.train.pixels[rows]), np.asarray(data.train_target[rows])
     drawn = [_augmented(augment, pixels, target, len(data.facts.classes), seed + k) for k in range(DRAWS)]
     Image.fromarray(_grid([pixels, *drawn])).save(folder / AUGMENTED, format="PNG")

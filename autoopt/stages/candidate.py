@@ -29,6 +29,7 @@ class Candidate(ABC):
         self.recipe = recipe
         self.report = report
         self.runs: list[StageRun] = []
+        self._entries: dict[str, StoreEntry] = {}  # by stage
 
     def found_or_made(
         self,
@@ -37,7 +38,12 @@ class Candidate(ABC):
         make: Callable[[Path], None],
         needs: tuple[Callable[[], StoreEntry], ...] = (),
     ) -> StoreEntry:
-        """The stage's entry of the store; what is not there is made, after what it needs. It is noted in `runs`."""
+        """The stage's entry of the store, looked for once; what is not there is made, after what it needs.
+
+        It is noted in `runs`.
+        """
+        if stage in self._entries:
+            return self._entries[stage]
         self.report(stage)
         began = time.monotonic()
         entry = self.store.find(stage, key)
@@ -56,6 +62,7 @@ class Candidate(ABC):
         seconds = time.monotonic() - began
         self.runs = [run for run in self.runs if run.name != stage]
         self.runs.append(StageRun(name=stage, key=key, hit=hit, seconds=seconds, size_bytes=entry.size_bytes))
+        self._entries[stage] = entry
         return entry
 
     @property

@@ -58,7 +58,6 @@ class EnsembleFlow(Candidate):
         self._quantize = str(recipe.get("quantize", "none"))
         self._members = [make_flow(deployed_form(m.recipe, self._quantize), k) for k, m in enumerate(members)]
         self._floats = [make_flow(deployed_form(m.recipe, "none"), k) for k, m in enumerate(members)]
-        self._entry: StoreEntry | None = None
 
     @property
     def lossless(self) -> bool:
@@ -78,9 +77,7 @@ class EnsembleFlow(Candidate):
         )
 
     def deployed(self) -> StoreEntry:
-        if self._entry is None:
-            self._entry = self.found_or_made(DEPLOY, self.key, self._make)
-        return self._entry
+        return self.found_or_made(DEPLOY, self.key, self._make)
 
     def trained_scores(self) -> NDArray[np.float64]:
         return self._mean([member.trained_scores() for member in self._members])

@@ -1,7 +1,7 @@
 """One recipe's way through prepare → train → deploy, each result taken from the store where it is there."""
 
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
@@ -67,25 +67,24 @@ class Flow(Candidate):
         self._train_until = None if training_limit_s is None else time.monotonic() + training_limit_s
         self._least_share = training_least_share
         self._rank = rank
-        self._entries: dict[str, StoreEntry] = {}
         self._answers: NDArray[np.float32] | None = None  # of the teachers
 
     def prepared(self) -> StoreEntry:
         """Preprocessing graph and the features of train and valid."""
-        return self._entry(PREPARE, self.keys.prepare, self._prepare)
+        return self.found_or_made(PREPARE, self.keys.prepare, self._prepare)
 
     def trained(self) -> StoreEntry:
         """The model as arrays and its predictions on valid: trained, and pruned where the recipe says so."""
         if self.keys.shrink == self.keys.train:
             return self._learned()
-        return self._entry(SHRINK, self.keys.shrink, self._shrink, needs=(self._learned,))
+        return self.found_or_made(SHRINK, self.keys.shrink, self._shrink, needs=(self._learned,))
 
     def _learned(self) -> StoreEntry:
-        return self._entry(TRAIN, self.keys.train, self._train, needs=(self.prepared,))
+        return self.found_or_made(TRAIN, self.keys.train, self._train, needs=(self.prepared,))
 
     def deployed(self) -> StoreEntry:
         """The whole pipeline as one file. A hit here needs neither of its parents, which may have been collected."""
-        entry = self._entry(DEPLOY, self.keys.deploy, self._deploy, needs=(self.prepared, self.trained))
+        entry = self.found_or_made(DEPLOY, self.keys.deploy, self._deploy, needs=(self.prepared, self.trained))
         if not self._entries.keys() >= {PREPARE, TRAIN}:
             self._note_unread()
         return entry
@@ -117,17 +116,6 @@ class Flow(Candidate):
         self.prepared()
         artifact = self._model().untrained(self._data(), self._context())
         return None if artifact is None else self._whole_graph(artifact)
-
-    def _entry(
-        self,
-        stage: str,
-        key: str,
-        make: Callable[[Path], None],
-        needs: tuple[Callable[[], StoreEntry], ...] = (),
-    ) -> StoreEntry:
-        if stage not in self._entries:
-            self._entries[stage] = self.found_or_made(stage, key, make, needs)
-        return self._entries[stage]
 
     def _note_unread(self) -> None:
         """Parents of a deployed file that were not needed: still hits where they are there, and used just now."""

@@ -4,7 +4,6 @@ Latencies are taken under a machine-wide lock, one thread, on real raw rows. Whi
 candidate ÷ reference × the reference's latency on the quiet machine: a guess, marked provisional.
 """
 
-import itertools
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +11,7 @@ from dataclasses import dataclass
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import StoreEntry, measuring_lock
 from autoopt.runtime import Latency, Runner, latency, reference_call
-from autoopt.runtime.timing import Call
+from autoopt.runtime.timing import Call, in_turns
 from autoopt.stages import deploy
 from autoopt.stages.rows import Feed, feeds_of
 from autoopt.stages.runners import loaded
@@ -134,10 +133,4 @@ def entry_measures(facts: TaskFacts, target: Target, entry: StoreEntry) -> dict[
 
 
 def _calls(sessions: Mapping[str, Runner], feeds: Sequence[Feed]) -> dict[str, Call]:
-    return {name: _call(session, feeds) for name, session in sessions.items()}
-
-
-def _call(session: Runner, feeds: Sequence[Feed]) -> Call:
-    """A call with another feed each time, so that no branch is learned by heart."""
-    turns = itertools.cycle(feeds)
-    return lambda: session.run(next(turns))
+    return {name: in_turns(session.run, feeds) for name, session in sessions.items()}

@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoopt.task.facts import Modality, TaskFacts
 from autoopt.task.snapshot import Part
+from autoopt.task.spreading import spread_rows
 
 SAMPLE_ROWS: Final = 20
 SAMPLE_BYTES: Final = 1 << 20
@@ -21,7 +22,7 @@ def sample_rows(part: Part) -> NDArray[np.int64]:
     usable = np.flatnonzero(np.logical_and.reduce([np.ones(part.rows, dtype=bool), *map(_finite, part.tensors)]))
     row_bytes = sum(values[:1].nbytes for values in part.tensors)
     most = min(SAMPLE_ROWS, len(usable), max(1, SAMPLE_BYTES // max(row_bytes, 1)))
-    return usable[np.unique(np.linspace(0, len(usable) - 1, num=most).round().astype(np.int64))]
+    return usable[spread_rows(len(usable), most)]
 
 
 def _finite(values: NDArray[Any]) -> NDArray[np.bool_]:

@@ -13,12 +13,13 @@ from autoopt.stages.greedy import LEAST_ROWS, MOST_ROWS, Floats, gain, greedy, j
 from autoopt.stages.keys import DEPLOY
 from autoopt.task.facts import TaskFacts
 from autoopt.task.snapshot import Snapshot
+from autoopt.task.spreading import spread_rows
 
 
 def select_members(snapshot: Snapshot, store: Store, job: SelectJob) -> SelectResult:
     """The selections, or why there are none worth building. A candidate that the store no longer has is left out."""
     facts, target = snapshot.facts, snapshot.part("valid").target
-    rows = np.unique(np.linspace(0, len(target) - 1, num=min(MOST_ROWS, len(target))).round().astype(np.int64))
+    rows = spread_rows(len(target), MOST_ROWS)
     entries = {number: store.find(DEPLOY, key) for number, key in job.candidates}
     known = {n: deploy.load_valid_scores(e)[rows].astype(np.float64) for n, e in entries.items() if e is not None}
     if len(known) < 2:

@@ -1,8 +1,6 @@
 """Train: prepared features in; a model as arrays, its predictions on valid and what it cost out."""
 
 import json
-import resource
-import sys
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
@@ -12,6 +10,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from autoopt.devices import peak_memory_bytes
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_json
 from autoopt.stages.augmented import save_augmented
@@ -106,9 +105,3 @@ def weights(entry: StoreEntry) -> Mapping[str, str]:
     """Files that retraining needs, and AUGMENTED: name → absolute path. A network's graph is in the deployed file."""
     names = [name for name in sorted(entry.sha256) if name != VALID_SCORES and not name.endswith(".onnx")]
     return {name: str((entry.path / name).absolute()) for name in names}
-
-
-def peak_memory_bytes() -> int:
-    """Largest resident set of this process so far (Linux counts kilobytes, macOS bytes)."""
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024

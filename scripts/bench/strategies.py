@@ -26,12 +26,11 @@ from typing import Any
 import numpy as np
 from common import Spread, print_surroundings, print_table, surroundings, write_result
 
-from autoopt.devices import machine, slots
+from autoopt.devices import machine, peak_memory_bytes, slots
 from autoopt.errors import StageFailure
 from autoopt.files import Store
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
-from autoopt.stages import train
 from autoopt.stages.flow import Flow
 from autoopt.stages.measure import entry_measures
 from autoopt.stages.runners import GRAPH
@@ -248,7 +247,7 @@ def trained(snapshot: Snapshot, slot: Slot, name: str, recipe: Mapping[str, Any]
             points=tuple(points),
             accuracy=quality.value,
             size_bytes=(entry.path / GRAPH).stat().st_size,
-            peak_memory_bytes=train.peak_memory_bytes(),
+            peak_memory_bytes=peak_memory_bytes(),
         )
 
 

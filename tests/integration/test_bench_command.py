@@ -2,12 +2,15 @@
 
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
-from support_cli import Searched, run_here
+from support_cli import ROOT, Searched, run_here
 
-from autoopt.bundle import bench_bundles
+from autoopt.bundle import bench_bundles, load_bundle, sample_rows
+from autoopt.bundle.sample_rows import feeds_of_sample
 from autoopt.errors import BundleError
 
 pytest_plugins = ["support_cli_fixtures"]
@@ -45,6 +48,24 @@ def test_all_that_cannot_be_meant_is_told_at_once(searched: Searched) -> None:
     for text in ("'soon'", "--rows '0,x' cannot be meant", "--threads '9999' cannot be meant", "is given twice"):
         assert text in ran.err
     assert "Traceback" not in ran.err
+
+
+def test_loading_once_is_a_program_without_a_warning(searched: Searched) -> None:
+    words = [sys.executable, "-W", "error", "-m", "autoopt.bundle.load_once", str(searched.bundle), "float", "4", ""]
+    done = subprocess.run(words, capture_output=True, text=True, check=False, cwd=ROOT)
+    assert (done.returncode, done.stderr) == (0, "")
+    assert json.loads(done.stdout).keys() == {"load_s", "memory_bytes"}
+
+
+def test_large_feeds_are_fewer(searched: Searched, monkeypatch: pytest.MonkeyPatch) -> None:
+    bundle = load_bundle(searched.bundle)
+    every = feeds_of_sample(bundle, rows=8)
+    assert len(every) > 4
+    assert {len(values) for feed in every for values in feed.values()} == {8}
+    size = sum(values.nbytes for values in every[0].values())
+    monkeypatch.setattr(sample_rows, "FEED_BYTES", 2 * size)
+    assert len(feeds_of_sample(bundle, rows=8)) == 2
+    assert len(feeds_of_sample(bundle, rows=800)) == 1
 
 
 @pytest.mark.parametrize("file", ["model.onnx", "sample.json"])

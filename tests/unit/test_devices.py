@@ -305,3 +305,16 @@ print(sorted({"torch", "numpy", "sklearn", "pandas", "optuna", "mlflow", "sqlalc
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+@pytest.mark.parametrize("status", ["VmHWM:\t    2048 kB\nVmRSS:\t 1 kB\n", "VmRSS:\t    2048 kB\n", None])
+def test_the_peak_of_memory_is_told_where_the_kernel_counts_none(
+    status: str | None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from autoopt.devices import memory
+
+    if status is not None:
+        (tmp_path / "status").write_text(status)
+    monkeypatch.setattr(memory, "_STATUS", tmp_path / "status")
+    found = memory.peak_memory_bytes()
+    assert found == 2 << 20 if status and "VmHWM" in status else found > 10 << 20, "a Python with numpy takes more"

@@ -15,7 +15,6 @@ from autoopt.errors import StageFailure
 from autoopt.strategies.deploying.quantize import (
     KIND_VALUES,
     Quantize,
-    spread_rows,
     twin_choice,
 )
 from autoopt.strategies.deploying.quantizer import columns_differ
@@ -24,6 +23,7 @@ from autoopt.strategies.model import Artifact, TableData
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
 from autoopt.task.facts import Kind
+from autoopt.task.spreading import spread_rows
 
 INT8 = ("dynamic_int8", "static_int8")
 INTEGER_KERNELS = {"dynamic_int8": "DynamicQuantizeMatMul", "static_int8": "QGemm"}

@@ -6,12 +6,15 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
+from support_network import facts_of
 
 from autoopt.app.twin_ladder import CLIMBS, climbed, rungs_of
 from autoopt.space import Recipe, Value
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
+from autoopt.task.facts import Kind
 from autoopt.values import Measurement
 
+FACTS = facts_of(Kind.MULTICLASS, 3, "accuracy")
 FLOAT = VerifiedArtifact(
     role="float",
     artifact_key="",
@@ -72,7 +75,7 @@ def test_what_a_recipe_is_deployed_as_is_its_only_twin() -> None:
 
 def test_the_first_that_is_as_promised_ends_it() -> None:
     attempts = Attempts(result("it loses 3 %"), result("", valid=0.895))
-    rung, tried = climbed(NETWORK, attempts, until=ahead())
+    rung, tried = climbed(NETWORK, attempts, FACTS, until=ahead())
     assert rung == NETWORK[1]
     assert attempts.asked == list(NETWORK[:2])
     assert [t["reason"] for t in tried] == ["it loses 3 %", ""]
@@ -82,18 +85,23 @@ def test_the_first_that_is_as_promised_ends_it() -> None:
 def test_where_none_is_the_one_that_lost_least_is_taken() -> None:
     losses = [0.80, 0.84, 0.86, 0.85, 0.70]
     attempts = Attempts(*(result("worse", valid=v) for v in losses), result("it cannot be built", valid=None))
-    rung, tried = climbed(NETWORK, attempts, until=ahead())
+    rung, tried = climbed(NETWORK, attempts, FACTS, until=ahead())
     assert rung == NETWORK[2]
     assert len(tried) == len(NETWORK)
     assert "valid" not in tried[-1]
 
 
+def test_a_twin_that_is_better_and_only_not_smaller_lost_nothing() -> None:
+    attempts = Attempts(result("it loses", valid=0.88), *(result("not smaller", valid=0.99) for _ in NETWORK[1:]))
+    assert climbed(NETWORK, attempts, FACTS, until=ahead())[0] == NETWORK[1]
+
+
 def test_it_stops_climbing_when_the_time_is_over() -> None:
     attempts = Attempts(*(result("worse") for _ in NETWORK), takes_s=0.05)
-    _, tried = climbed(NETWORK, attempts, until=ahead(0.12))
+    _, tried = climbed(NETWORK, attempts, FACTS, until=ahead(0.12))
     assert 1 <= len(tried) <= 2
 
 
 def test_an_only_rung_is_not_tried_beforehand() -> None:
-    assert climbed(NETWORK[:1], Attempts(), until=ahead()) == (NETWORK[0], ())
-    assert climbed((), Attempts(), until=ahead()) == (None, ())
+    assert climbed(NETWORK[:1], Attempts(), FACTS, until=ahead()) == (NETWORK[0], ())
+    assert climbed((), Attempts(), FACTS, until=ahead()) == (None, ())

@@ -9,7 +9,8 @@ from autoopt.errors import StageFailure
 from autoopt.stages.preparing.base import LoadJob, PrepareJob, Preparer
 from autoopt.strategies.networks.own_task import training_items
 from autoopt.strategies.prepared import Arrays
-from autoopt.task.module.items import seed_everything, spread
+from autoopt.task.module.items import seed_everything
+from autoopt.task.spreading import spread_rows
 from autoopt.values import FailureReason
 
 CALIBRATION_ROWS = 1024
@@ -25,7 +26,7 @@ class ModulePreparer(Preparer):
             raise StageFailure(FailureReason.ERROR, "The task has no module of the user's own.")
         seed_everything(job.seed)
         with training_items(job.facts) as items:
-            rows = np.arange(len(items)) if job.facts.module_facts.held else spread(len(items), CALIBRATION_ROWS)
+            rows = np.arange(len(items)) if job.facts.module_facts.held else spread_rows(len(items), CALIBRATION_ROWS)
             values, target = items.arrays(rows)
         for k, array in enumerate(values):
             np.save(folder / _file(k), array)

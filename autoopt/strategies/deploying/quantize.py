@@ -4,9 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import ClassVar, final
 
-import numpy as np
 import onnx
-from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
@@ -19,6 +17,7 @@ from autoopt.strategies.model import Artifact, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.task.facts import TaskFacts
+from autoopt.task.spreading import spread_rows
 from autoopt.values import FailureReason, Slot
 
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
@@ -124,13 +123,6 @@ class Quantize(Strategy):
 def _with_tables(quantized: onnx.ModelProto, artifact: Artifact) -> onnx.ModelProto:
     """Tables of embeddings in int8 as well, in networks that torch exported: there they can be most of the bytes."""
     return int8_embeddings(quantized) if artifact.kind == "exported" else quantized
-
-
-def spread_rows(rows: int, count: int) -> NDArray[np.int64]:
-    """At most `count` of so many rows, evenly spread over all: the same ones each time."""
-    if rows <= count:
-        return np.arange(rows)
-    return np.linspace(0, rows - 1, count).round().astype(np.int64)
 
 
 def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:

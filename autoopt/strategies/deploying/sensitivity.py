@@ -7,6 +7,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
+from autoopt.runtime import Session
+
 Quantized = Callable[[Sequence[str]], onnx.ModelProto]
 """The graph in int8 but for the nodes of these names."""
 
@@ -35,15 +37,8 @@ def most_sensitive(
 
 
 def scores_of(model: onnx.ModelProto, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float64]:
-    """The first output of a graph, on one thread."""
-    import onnxruntime as ort
-
-    options = ort.SessionOptions()
-    options.intra_op_num_threads = 1
-    options.log_severity_level = 4
-    session = ort.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
-    outputs: NDArray[np.float64] = np.asarray(session.run(None, dict(feed))[0], dtype=np.float64)
-    return outputs
+    """The scores of a graph, on one thread."""
+    return Session(model.SerializeToString()).run(feed).astype(np.float64)
 
 
 def error(expected: NDArray[np.float64], found: NDArray[np.float64]) -> float:

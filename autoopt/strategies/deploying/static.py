@@ -21,6 +21,7 @@ from autoopt.strategies.deploying.convolutions import BETWEEN, CONVOLUTION, PROD
 from autoopt.strategies.deploying.quantizer import calibration_reader, columns_differ, loaded, on_disk
 from autoopt.strategies.deploying.sensitivity import most_sensitive
 from autoopt.strategies.model import Prepared
+from autoopt.task.spreading import spread_rows
 
 MINMAX, PERCENTILE = "minmax", "percentile"
 _METHODS: Final[Mapping[str, str]] = {MINMAX: "MinMax", PERCENTILE: "Percentile"}
@@ -41,6 +42,10 @@ class Calibration:
     chosen: NDArray[np.int64]  # numbers of those rows
     method: str = MINMAX
 
+    def some(self, most: int) -> NDArray[np.int64]:
+        """At most so many of the chosen rows, evenly spread."""
+        return self.chosen[spread_rows(len(self.chosen), most)]
+
 
 def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float: int = 0) -> onnx.ModelProto:
     """The graph in int8, but for the `keep_float` products and convolutions that cost most of the scores' precision."""
@@ -52,7 +57,7 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
     options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": list(PRODUCTS)}
     if calibration.method != MINMAX:
         options |= {"CalibPercentile": PERCENT, "CalibTensorRangeSymmetric": False}
-    chosen = calibration.chosen if calibration.method == MINMAX else _thinned(calibration.chosen, HISTOGRAM_ROWS)
+    chosen = calibration.chosen if calibration.method == MINMAX else calibration.some(HISTOGRAM_ROWS)
     with on_disk(model) as (source, target):
 
         def quantized(kept: Sequence[str]) -> onnx.ModelProto:
@@ -84,15 +89,7 @@ def _kept(
 ) -> list[str]:
     """Names of the nodes that stay in float."""
     nodes = [n.name for n in onnx.load(source).graph.node if n.op_type in (CONVOLUTION, *PRODUCTS)]
-    rows = _thinned(calibration.chosen, SENSITIVITY_ROWS)
+    rows = calibration.some(SENSITIVITY_ROWS)
     names = {value.name for value in model.graph.input}
     feed = {name: values for name, values in calibration.rows.model_feed(rows).items() if name in names}
     return most_sensitive(model, quantized, nodes, feed, count)
-
-
-def _thinned(chosen: NDArray[np.int64], count: int) -> NDArray[np.int64]:
-    """At most `count` of them, evenly spread."""
-    if len(chosen) <= count:
-        return chosen
-    thinned: NDArray[np.int64] = chosen[np.linspace(0, len(chosen) - 1, count).round().astype(np.int64)]
-    return thinned

@@ -1,8 +1,6 @@
 """One epoch: steps over all rows, then the judgement."""
 
 import math
-import resource
-import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -11,6 +9,7 @@ from typing import Any, Final, final
 import torch
 from torch import Tensor
 
+from autoopt.devices import peak_memory_bytes
 from autoopt.errors import StageFailure
 from autoopt.strategies.learning.gradients import parts
 from autoopt.strategies.learning.judge import Judge
@@ -80,7 +79,7 @@ class Epochs:
             "learning_rate": rate,
             "valid": self.judged(),
             "planned_steps": float(training.epochs),
-            "peak_memory_mb": peak_memory_bytes(training.device) / 1e6,
+            "peak_memory_mb": peak_bytes_on(training.device) / 1e6,
         }
         self.report(training.epoch, values)
         self.due.restart()
@@ -156,9 +155,8 @@ def checked(train_loss: float, epoch: int) -> float:
     return train_loss
 
 
-def peak_memory_bytes(device: torch.device) -> int:
+def peak_bytes_on(device: torch.device) -> int:
     """Most that was in use so far: of the device's own memory by torch, or of the machine's by this process."""
     if device.type == "cuda":
         return int(torch.cuda.max_memory_allocated(device))
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss  # Linux counts kilobytes, macOS bytes
-    return peak if sys.platform == "darwin" else peak * 1024
+    return peak_memory_bytes()

@@ -36,7 +36,7 @@ def epochs_that_fit(epochs: Epochs, until: float, least_share: float = 0.0) -> i
     if epochs.ranks.agree(lambda: train_s > max(HOPELESS * limit_s, SHORT_S)):
         message = f"one epoch takes about {train_s:,.0f} s, and there are {limit_s:,.0f} s for the training"
         raise StageFailure(FailureReason.NO_TIME, message)
-    if (resizing := training.plan.resizing).eighths(0.0) < 8:
+    if (resizing := training.plan.resizing).grows:
         first_s = len(epochs.source) * _seconds_per_row(epochs, until, progress=0.0)
         train_s = resizing.mean_epoch_s(first_s, train_s, training.plan.epochs)
     epoch_s = train_s + _seconds_to_judge(epochs)

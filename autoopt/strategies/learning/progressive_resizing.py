@@ -13,7 +13,9 @@ if TYPE_CHECKING:  # the catalogue is read by processes that never train: they d
     from autoopt.strategies.learning.source import Batch
 
 NONE: Final = "none"
-_EIGHTHS: Final = {NONE: 8, "three_quarters": 6, "half": 4}
+WHOLE: Final = 8
+"""Eighths."""
+_EIGHTHS: Final = {NONE: WHOLE, "three_quarters": 6, "half": 4}
 LEAST_SIDE: Final = 16
 """Of whole images: half of it is what networks for images still take."""
 
@@ -50,10 +52,15 @@ class ProgressiveResizing(Strategy):
         side = min(tensor.shape[axis] for tensor in task.tensors if len(tensor.shape) == 3 for axis in axes)
         return None if side >= LEAST_SIDE else f"images of {side} pixels a side are small as they are"
 
+    @property
+    def grows(self) -> bool:
+        """Whether the first epochs see smaller images."""
+        return self.start != NONE
+
     def eighths(self, progress: float) -> int:
         """Of each side that are seen when that share of the epochs, 0 to 1, is done."""
         first = _EIGHTHS[self.start]
-        return first + int((8 - first) * min(progress / self.grown_by, 1.0))
+        return first + int((WHOLE - first) * min(progress / self.grown_by, 1.0))
 
     def mean_epoch_s(self, first_s: float, whole_s: float, epochs: int) -> float:
         """Seconds of an epoch, on average, of one that takes `first_s` on the smallest and `whole_s` on whole images.
@@ -62,7 +69,7 @@ class ProgressiveResizing(Strategy):
         """
         areas = [self.eighths(epoch / epochs) ** 2 for epoch in range(epochs)]
         least = self.eighths(0.0) ** 2
-        shares = [(area - least) / max(64 - least, 1) for area in areas]
+        shares = [(area - least) / max(WHOLE**2 - least, 1) for area in areas]
         return first_s + (whole_s - first_s) * sum(shares) / epochs
 
     def apply(self, batch: "Batch", progress: float, axes: tuple[int, int]) -> "Batch":
@@ -71,7 +78,7 @@ class ProgressiveResizing(Strategy):
         Inputs that are no images (rows, and three more dimensions) stay as they are.
         """
         eighths = self.eighths(progress)
-        if eighths == 8:
+        if eighths == WHOLE:
             return batch
         return replace(batch, inputs=tuple(_scaled(v, axes, eighths) if v.ndim == 4 else v for v in batch.inputs))
 
@@ -83,7 +90,7 @@ def _scaled(images: "Tensor", axes: tuple[int, int], eighths: int) -> "Tensor":
 
     places = (axes[0] + 1, axes[1] + 1)
     planes = images.movedim(places, (2, 3))
-    size = [max(1, round(side * eighths / 8)) for side in planes.shape[2:]]
+    size = [max(1, round(side * eighths / WHOLE)) for side in planes.shape[2:]]
     scaled = interpolate(planes.to(torch.float32), size=size, mode="bilinear", antialias=True, align_corners=False)
     if not images.is_floating_point():
         scaled = scaled.round()

@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 from autoopt.errors import DataError
 from autoopt.files import derived_seed
 from autoopt.task.module.loading import user_code
+from autoopt.task.spreading import spread_rows
 from autoopt.values import format_bytes
 
 MEMORY_SHARE = 0.4
@@ -110,7 +111,7 @@ class Items:
 
     def always_alike(self) -> bool:
         """Whether items fetched twice are the same: no random augmentation. A few rows are looked at."""
-        rows = spread(self._rows, ALIKE_ITEMS)
+        rows = spread_rows(self._rows, ALIKE_ITEMS)
         for one, other in zip(self.items(rows), self.items(rows), strict=True):
             pairs = zip((*one.inputs, one.target), (*other.inputs, other.target), strict=True)
             if not all(np.array_equal(a, b, equal_nan=a.dtype.kind == "f") for a, b in pairs):
@@ -146,13 +147,6 @@ def as_array(value: Any, what: str, part: str) -> NDArray[Any]:
     if found.dtype.kind not in "biuf":
         raise DataError(f"{part}: {what} has the dtype {found.dtype}.", "Give numbers.")
     return found
-
-
-def spread(rows: int, most: int) -> NDArray[np.int64]:
-    """At most that many row numbers, evenly over all: the same ones each time."""
-    if rows <= most:
-        return np.arange(rows)
-    return np.unique(np.linspace(0, rows - 1, num=most).round().astype(np.int64))
 
 
 def seed_everything(seed: int) -> None:

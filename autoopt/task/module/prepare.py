@@ -27,13 +27,14 @@ from autoopt.task.module.forward import (
     outputs_of,
     why_untraceable,
 )
-from autoopt.task.module.items import Items, spread
+from autoopt.task.module.items import Items
 from autoopt.task.module.loading import load_task, source_files, split_reference
 from autoopt.task.module.spec import LOSSES, OWN, ModuleTask
 from autoopt.task.module.unchanged import sample_of
 from autoopt.task.options import TaskOptions
 from autoopt.task.scoring import dummy_scores, score
 from autoopt.task.snapshot import PartArrays
+from autoopt.task.spreading import spread_rows
 from autoopt.task.wording import count, listed, quoted
 
 MOST_TARGETS = 50_000
@@ -174,7 +175,7 @@ def _part_arrays(items: Mapping[str, Items]) -> tuple[dict[str, PartArrays], lis
     """Valid and test whole, of train the targets. Targets are float64 still."""
     warnings = []
     train = items["train"]
-    rows = spread(len(train), MOST_TARGETS)
+    rows = spread_rows(len(train), MOST_TARGETS)
     if len(rows) < len(train):
         warnings.append(f"train has {count(len(train), 'row')}: the targets of {count(len(rows), 'row')} were read.")
     empty = tuple(np.zeros((0, *a.shape), dtype=a.dtype) for a in train.first.inputs)

@@ -4,8 +4,9 @@ import hashlib
 from typing import Final
 
 from autoopt.task.facts import TaskFacts
-from autoopt.task.module.items import Items, spread
+from autoopt.task.module.items import Items
 from autoopt.task.module.loading import changed_file, load_task, split_reference
+from autoopt.task.spreading import spread_rows
 
 SAMPLE_ROWS: Final = 32
 _AGAIN: Final = "Search again: it is another task."
@@ -22,7 +23,7 @@ def sample_of(train: Items, *, held: bool) -> str:
 
 def _digest(train: Items, *, inputs: bool) -> str:
     digest = hashlib.sha256()
-    for item in train.items(spread(len(train), SAMPLE_ROWS)):
+    for item in train.items(spread_rows(len(train), SAMPLE_ROWS)):
         for array in (*item.inputs, item.target) if inputs else (item.target,):
             digest.update(f"{array.dtype.str}{array.shape}".encode() + array.tobytes())
     return digest.hexdigest()

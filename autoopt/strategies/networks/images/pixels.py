@@ -8,6 +8,8 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
+from autoopt.task.spreading import spread_rows
+
 MOMENT_IMAGES = 4096
 """Images that the moments are taken from: spread over the part, as more would not move them."""
 LEAST_DEVIATION = 1.0
@@ -39,7 +41,7 @@ class Normalize(nn.Module):  # type: ignore[misc]  # torch is not followed: its 
 
 def moments(pixels: NDArray[np.uint8]) -> tuple[NDArray[np.float32], NDArray[np.float32]]:
     """Mean and deviation (3,) of each channel of images (rows, h, w, 3), in grey levels."""
-    rows = np.unique(np.linspace(0, len(pixels) - 1, min(len(pixels), MOMENT_IMAGES)).round().astype(np.int64))
+    rows = spread_rows(len(pixels), MOMENT_IMAGES)
     total, squares, count = np.zeros(3), np.zeros(3), 0
     for some in np.array_split(rows, max(len(rows) // 256, 1)):
         values = pixels[some].reshape(-1, 3).astype(np.float64)
