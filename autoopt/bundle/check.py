@@ -10,9 +10,9 @@ import numpy as np
 
 from autoopt.bundle.load import Bundle, load_bundle
 from autoopt.bundle.manifest import environment
-from autoopt.errors import BundleError, DataError
+from autoopt.errors import BundleError
 from autoopt.files import measuring_lock
-from autoopt.runtime import latency, reference_call
+from autoopt.runtime import Feed, latency, reference_call
 
 PARITY_TOLERANCE = 1e-5
 """Scores in the sample are those of the same graph, so only another CPU's arithmetic may differ."""
@@ -54,29 +54,29 @@ def check_bundle(
     all, OptionError for the key.
     """
     bundle = load_bundle(folder, task=task, verify_key=verify_key)
-    sample = bundle.sample()
+    sample, feed = bundle.sample(), bundle.sample_feed()
     count = len(bundle.manifest["files"]) + 1
     rows = [CheckRow(name="hashes", holds=True, detail=f"{count} files are the ones that were exported")]
     if verify_key is not None:
         rows.append(CheckRow(name="signature", holds=True, detail=f"made with the key of {verify_key}"))
-    parities = [_parity(bundle, artifact, sample) for artifact in bundle.manifest["artifacts"]]
+    parities = [_parity(bundle, artifact, sample, feed) for artifact in bundle.manifest["artifacts"]]
     rows += parities
     if all(row.holds for row in parities):
-        rows += _latencies(bundle, sample, seconds)
+        rows += _latencies(bundle, feed, seconds)
     rows.append(_environment(bundle))
     return CheckReport(rows=tuple(rows))
 
 
-def _parity(bundle: Bundle, artifact: Mapping[str, Any], sample: Mapping[str, Any]) -> CheckRow:
+def _parity(bundle: Bundle, artifact: Mapping[str, Any], sample: Mapping[str, Any], feed: Feed) -> CheckRow:
     """Whether a graph still gives the scores of the sample; one that cannot run at all does not."""
     role = artifact["role"]
     name = f"parity of {role}"
     try:
         expected = np.asarray(sample[role], dtype=np.float64)
-        found = bundle.scores(sample["columns"], artifact=role)
-    except (BundleError, DataError) as error:
+        found = bundle.predictor(role).scores_of_feed(feed)
+    except BundleError as error:
         return CheckRow(name=name, holds=False, detail=str(error))
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, OverflowError):
         return CheckRow(name=name, holds=False, detail=f"the sample holds no scores of the {role} artifact")
     if found.shape != expected.shape or not expected.size:
         return CheckRow(name=name, holds=False, detail=f"scores are {found.shape}, in the sample {expected.shape}")
@@ -91,11 +91,11 @@ def _parity(bundle: Bundle, artifact: Mapping[str, Any], sample: Mapping[str, An
     )
 
 
-def _latencies(bundle: Bundle, sample: Mapping[str, Any], seconds: float) -> list[CheckRow]:
+def _latencies(bundle: Bundle, feed: Feed, seconds: float) -> list[CheckRow]:
     """Batch 1, one thread, all artifacts in turn; told, not judged: another machine has other figures."""
-    feed = bundle.front.feed({name: values[:1] for name, values in sample["columns"].items()})
+    first = {name: values[:1] for name, values in feed.items()}
     calls: dict[str, Callable[[], object]] = {
-        role: partial(bundle.predictor(role).session.run, feed) for role in bundle.roles
+        role: partial(bundle.predictor(role).session.run, first) for role in bundle.roles
     }
     with measuring_lock():
         found = latency({**calls, "reference": reference_call()}, seconds=seconds)

@@ -11,8 +11,8 @@ from autoopt.bundle.contents import FRONT, SAMPLE
 from autoopt.bundle.own_module import torch_runner
 from autoopt.bundle.signing import VerifyKey
 from autoopt.bundle.verify import damaged, verified_files
-from autoopt.errors import BundleError
-from autoopt.runtime import Front, Predictor, Runner, Session
+from autoopt.errors import BundleError, DataError
+from autoopt.runtime import Feed, Front, Predictor, Runner, Session
 from autoopt.runtime.front import Columns
 from autoopt.runtime.predictor import WEIGHTS_ENDING
 
@@ -51,6 +51,13 @@ class Bundle:
             raise damaged(self.folder / SAMPLE)
         return loaded
 
+    def sample_feed(self) -> Feed:
+        """The sample's raw rows as the graphs take them. Raises BundleError, and opens no file that a row may name."""
+        try:
+            return self.front.feed(self.sample()["columns"], opens_files=False)
+        except DataError as error:
+            raise damaged(self.folder / SAMPLE) from error
+
     def predictor(self, artifact: str = "chosen") -> Predictor:
         """The loaded graph behind its front. Raises BundleError for an artifact that is not there."""
         role = self.manifest["chosen"] if artifact == "chosen" else artifact
@@ -64,9 +71,12 @@ class Bundle:
 
     def _runner(self, path: str) -> Runner:
         content = self._files[path]
-        if not path.endswith(WEIGHTS_ENDING):
+        if path.endswith(WEIGHTS_ENDING):
+            return torch_runner(self.folder, self.manifest, content, self._task, self._threads)
+        try:
             return Session(content, threads=self._threads)
-        return torch_runner(self.folder, self.manifest, content, self._task, self._threads)
+        except BundleError as error:
+            raise BundleError(f"{self.folder / path}: {error}") from error
 
     def scores(self, columns: Columns, *, artifact: str = "chosen") -> NDArray[np.float64]:
         """Probabilities (rows, classes), or values (rows, 1)."""

@@ -44,6 +44,8 @@ def torch_runner(folder: Path, manifest: Mapping[str, Any], content: bytes, task
     if task is None:
         message = f"{folder} has no graph, as torch cannot trace its module: give the module's file too"
         raise BundleError(f"{message}, --task {module.get('reference', 'path/to/task.py:function')}.")
+    from safetensors import SafetensorError
+
     from autoopt.strategies.networks.torch_runner import TorchRunner
     from autoopt.task.module.loading import load_task, split_reference
 
@@ -54,7 +56,7 @@ def torch_runner(folder: Path, manifest: Mapping[str, Any], content: bytes, task
         return TorchRunner(
             content, load_task(task), path.parent, tuple(module["inputs"]), str(module["output"]), threads=threads
         )
-    except (KeyError, TypeError, ValueError) as error:
-        if isinstance(error, DataError | BundleError):
-            raise
-        raise BundleError(f"{folder} is damaged: {error!r}. Export again.") from error
+    except (DataError, BundleError):
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, RecursionError, SafetensorError) as error:
+        raise BundleError(f"{folder / WEIGHTS_FILE} is damaged. Export the bundle again.") from error

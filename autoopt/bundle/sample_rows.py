@@ -15,9 +15,9 @@ def feeds_of_sample(bundle: Bundle, *, rows: int, most: int = 16) -> list[Feed]:
 
     Large ones are fewer.
 
-    Raises BundleError when the bundle carries no rows, DataError when its rows do not fit the front.
+    Raises BundleError when the bundle carries no rows, or rows that do not fit its front.
     """
-    feed = bundle.front.feed(bundle.sample()["columns"])
+    feed = bundle.sample_feed()
     count = len(next(iter(feed.values())))
     if count == 0:
         raise BundleError(f"{bundle.folder} carries no rows to measure with. Export again.")

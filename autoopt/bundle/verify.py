@@ -3,20 +3,27 @@
 import hashlib
 import json
 import os
+import reprlib
 import stat
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from io import BufferedReader
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from autoopt.bundle.contents import FRONT, MANIFEST, SCHEMA_VERSION
+from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, SCHEMA_VERSION
 from autoopt.bundle.seal import is_sealed
 from autoopt.bundle.signing import SIGNATURE, SIGNATURE_BYTES, VerifyKey
 from autoopt.errors import BundleError
+from autoopt.runtime.predictor import WEIGHTS_ENDING
 
-MAX_MANIFEST_BYTES = 50_000_000
+MAX_MANIFEST_BYTES = 5_000_000
+MAX_LOADED_BYTES = 1 << 31
+"""Of a graph, whose format allows no more, and of JSON. Weights may be larger."""
 _TEXTS = ("study", "metric", "kind", "chosen", "twin_reason", "missed")
 _SHOWN = 5
 _TRIES = 5
+_SHORT = reprlib.Repr()
+_SHORT.maxstring = 200
 
 
 def damaged(path: Path) -> BundleError:
@@ -26,17 +33,21 @@ def damaged(path: Path) -> BundleError:
 
 def read_manifest(folder: Path) -> dict[str, Any]:
     """The manifest, itself whole; the files that it lists are not looked at yet. Raises BundleError."""
-    return _sealed_manifest(folder)[0]
+    return _parsed(folder, _manifest_content(folder))
 
 
-def _sealed_manifest(folder: Path) -> tuple[dict[str, Any], bytes]:
-    """The manifest, itself whole, and its bytes. Raises BundleError."""
-    if not folder.is_dir():
+def _manifest_content(folder: Path) -> bytes:
+    if not os.path.isdir(folder):  # noqa: PTH112  # Path.is_dir raises for names that are too long
         raise BundleError(f"{folder} is no folder. Give the folder that `autoopt search` or `export` wrote.")
     path = folder / MANIFEST
     if not os.path.lexists(path):
         raise BundleError(f"{folder} has no {MANIFEST}, so it is no bundle. Give the folder that `search` wrote.")
-    content = _read(path, MAX_MANIFEST_BYTES)
+    with _opened(path, MAX_MANIFEST_BYTES) as file:
+        return file.read(MAX_MANIFEST_BYTES)
+
+
+def _parsed(folder: Path, content: bytes) -> dict[str, Any]:
+    path = folder / MANIFEST
     try:
         manifest = json.loads(content)
     except (ValueError, RecursionError) as error:
@@ -44,13 +55,12 @@ def _sealed_manifest(folder: Path) -> tuple[dict[str, Any], bytes]:
     if not isinstance(manifest, dict):
         raise damaged(path)
     version = manifest.get("schema_version")
-    if version != SCHEMA_VERSION:
-        raise BundleError(
-            f"{folder} has schema version {version!r}; this autoopt reads {SCHEMA_VERSION}. Export it again."
-        )
+    if version != SCHEMA_VERSION or isinstance(version, bool):
+        told = f"{path} has schema version {_SHORT.repr(version)}; this autoopt reads {SCHEMA_VERSION}."
+        raise BundleError(f"{told} Export it again.")
     if not _is_whole(manifest, content):
-        raise BundleError(f"{path} is not the file that was exported: its hash differs. Export the bundle again.")
-    return manifest, content
+        raise _differs(path)
+    return manifest
 
 
 def _is_whole(manifest: Mapping[str, Any], content: bytes) -> bool:
@@ -61,7 +71,7 @@ def _is_whole(manifest: Mapping[str, Any], content: bytes) -> bool:
 
 
 def verified_files(folder: Path, key: VerifyKey | None = None) -> tuple[dict[str, Any], dict[str, bytes]]:
-    """The manifest, and every file's bytes, each equal to its hash. Raises BundleError.
+    """The manifest, and the bytes of the files that are loaded; every file is equal to its hash. Raises BundleError.
 
     With a `key`, the manifest is signed with it. A bundle that is replaced while it is read is read anew.
     """
@@ -78,69 +88,132 @@ def verified_files(folder: Path, key: VerifyKey | None = None) -> tuple[dict[str
 def _identity(folder: Path) -> tuple[int, int] | None:
     try:
         facts = folder.stat()
-    except OSError:
+    except (OSError, ValueError):
         return None
     return facts.st_dev, facts.st_ino
 
 
 def _verified_files(folder: Path, key: VerifyKey | None) -> tuple[dict[str, Any], dict[str, bytes]]:
-    manifest, content = _sealed_manifest(folder)
-    if key is not None:
-        signature = folder / SIGNATURE
-        key.check(folder, content, _read(signature, SIGNATURE_BYTES) if os.path.lexists(signature) else None)
+    content = _manifest_content(folder)
+    if key is not None:  # before a word of it is believed
+        key.check(folder, content, _signature(folder / SIGNATURE))
+    manifest = _parsed(folder, content)
     try:
         listed, artifacts = _listed(manifest)
-    except (AttributeError, KeyError, TypeError, ValueError) as error:
+    except (AttributeError, KeyError, TypeError, ValueError, OverflowError) as error:
         raise damaged(folder / MANIFEST) from error
     _check_names(folder, listed)
-    contents = {name: _verified(folder / name, *listed[name]) for name in listed}
-    for role, (path, digest) in artifacts.items():
-        if path not in listed or listed[path][1] != digest:
+    for role, (path, *facts) in artifacts.items():
+        if path not in listed or [*listed[path]] != facts:
             raise BundleError(f"{folder / MANIFEST}: the {role} artifact is not the file it names. Export it again.")
-    if manifest["chosen"] not in artifacts or FRONT not in contents:
+    if manifest["chosen"] not in artifacts or FRONT not in listed:
         raise BundleError(f"{folder / MANIFEST} names no chosen artifact or no {FRONT}. Export the bundle again.")
-    return manifest, contents
+    kept = {FRONT, SAMPLE, *(path for path, *_ in artifacts.values())}
+    contents = {name: _verified(folder / name, *listed[name], kept=name in kept) for name in listed}
+    return manifest, {name: found for name, found in contents.items() if found is not None}
 
 
-def _listed(manifest: Mapping[str, Any]) -> tuple[dict[str, tuple[int, str]], dict[str, tuple[str, str]]]:
-    """Size and hash by file, path and hash by role. Raises when a field that is read later is not what it must be."""
-    if not all(isinstance(manifest[name], str) for name in _TEXTS) or not isinstance(manifest["environment"], dict):
-        raise TypeError
-    files = {str(name): (int(f["bytes"]), str(f["sha256"])) for name, f in manifest["files"].items()}
-    artifacts = {str(a["role"]): (str(a["path"]), str(a["sha256"])) for a in manifest["artifacts"]}
-    for artifact in manifest["artifacts"]:
-        float(artifact["latency"]["batch_1"]["p50_ms"])
-    if len(artifacts) != len(manifest["artifacts"]):
-        raise ValueError
+def _signature(path: Path) -> bytes | None:
+    if not os.path.lexists(path):
+        return None
+    with _opened(path, SIGNATURE_BYTES) as file:
+        return file.read(SIGNATURE_BYTES)
+
+
+def _listed(manifest: Mapping[str, Any]) -> tuple[dict[str, tuple[int, str]], dict[str, tuple[str, int, str]]]:
+    """Size and hash by file; path, size and hash by role.
+
+    Raises when a field that is read later is not what it must be.
+    """
+    _expect(all(isinstance(manifest[name], str) for name in _TEXTS))
+    environment = manifest["environment"]
+    _expect(isinstance(environment.get("libraries", {}), dict) and isinstance(manifest["module"], dict))
+    files = {name: (_whole(f["bytes"]), str(f["sha256"])) for name, f in manifest["files"].items()}
+    found = manifest["artifacts"]
+    artifacts = {a["role"]: (str(a["path"]), _whole(a["bytes"]), str(a["sha256"])) for a in found}
+    _expect("float" in artifacts and artifacts.keys() <= GRAPHS.keys() and len(artifacts) == len(found))
+    for artifact in found:
+        _expect(float(artifact["latency"]["batch_1"]["p50_ms"] + 0) >= 0)  # + 0: a text is no number
+        _expect(isinstance(artifact.get("parity", {}), dict))
     return files, artifacts
+
+
+def _expect(holds: bool) -> None:
+    if not holds:
+        raise ValueError
+
+
+def _whole(value: Any) -> int:
+    """A number of bytes. Raises ValueError for anything else."""
+    _expect(isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+    return int(value)
 
 
 def _check_names(folder: Path, listed: Mapping[str, Any]) -> None:
     """Every name stays inside the folder; every file there is listed and none is a link."""
+    folders = set()
     for name in listed:
         path = PurePosixPath(name)
         if not path.parts or path.is_absolute() or ".." in path.parts or "\\" in name:
-            raise BundleError(f"{folder / MANIFEST} names a file outside the bundle: {name!r}. Nothing was loaded.")
-    inside = list(folder.rglob("*"))
-    links = [p for p in inside if p.is_symlink()]
-    if links:
-        raise BundleError(f"{links[0]} is a link. Nothing was loaded; export the bundle again.")
-    found = {str(p.relative_to(folder)) for p in inside if not p.is_dir()}
-    extra = sorted(found - set(listed) - {MANIFEST, SIGNATURE})
+            told = f"{folder / MANIFEST} names a file outside the bundle: {_SHORT.repr(name)}"
+            raise BundleError(f"{told}. Nothing was loaded.")
+        folders |= {f"{parent}/" for parent in path.parents}
+    found: set[str] = set()
+    extra: list[str] = []
+    for name in _inside(folder, folders):
+        if name in listed or name in (MANIFEST, SIGNATURE):
+            found.add(name)
+        elif len(extra) <= _SHOWN:
+            extra.append(name)
+        else:
+            break
     if extra:
-        raise BundleError(f"{folder} has files that its manifest does not list: {_told(extra)}. Move them elsewhere.")
+        told = f"{folder} has files that its manifest does not list: {_told(sorted(extra))}"
+        raise BundleError(f"{told}. Move them elsewhere.")
     absent = sorted(set(listed) - found)
     if absent:
         raise BundleError(f"{folder} lacks {_told(absent)}. Export the bundle again.")
 
 
+def _inside(folder: Path, folders: set[str]) -> Iterator[str]:
+    """Names of the files in it. A folder that is not one of `folders` is told as 'name/' and not looked into.
+
+    Raises BundleError at the first link.
+    """
+    waiting = [""]
+    while waiting:
+        parent = waiting.pop()
+        try:
+            with os.scandir(folder / parent) as entries:
+                for entry in entries:
+                    name = f"{parent}{entry.name}"
+                    if entry.is_symlink():
+                        told = f"{str(folder / name)!r} is a link"
+                        raise BundleError(f"{told}. Nothing was loaded; export the bundle again.")
+                    if not entry.is_dir():
+                        yield name
+                    elif f"{name}/" in folders:
+                        waiting.append(f"{name}/")
+                    else:
+                        yield f"{name}/"
+        except OSError as error:
+            raise BundleError(f"{folder / parent} cannot be read ({error.strerror}). Nothing was loaded.") from error
+
+
 def _told(names: list[str]) -> str:
-    return ", ".join(repr(n) for n in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
+    return ", ".join(_SHORT.repr(n) for n in names[:_SHOWN]) + (", ..." if len(names) > _SHOWN else "")
 
 
-def _verified(path: Path, size: int, digest: str) -> bytes:
-    content = _read(path, size)
-    if len(content) != size or hashlib.sha256(content).hexdigest() != digest:
+def _verified(path: Path, size: int, digest: str, *, kept: bool) -> bytes | None:
+    """A file's bytes, where they are `kept`. Raises BundleError when they are not those that were exported."""
+    if kept and size > MAX_LOADED_BYTES and not path.name.endswith(WEIGHTS_ENDING):
+        raise BundleError(f"{path} is larger than what can be loaded, {size} bytes. Nothing was loaded.")
+    with _opened(path, size) as file:
+        if os.fstat(file.fileno()).st_size != size:
+            raise _differs(path)
+        content = file.read(size) if kept else None
+        found = hashlib.file_digest(file, "sha256") if content is None else hashlib.sha256(content)
+    if found.hexdigest() != digest or (content is not None and len(content) != size):
         raise _differs(path)
     return content
 
@@ -149,16 +222,17 @@ def _differs(path: Path) -> BundleError:
     return BundleError(f"{path} is not the file that was exported: its hash differs. Export the bundle again.")
 
 
-def _read(path: Path, most_bytes: int) -> bytes:
-    """A regular file's bytes, from one descriptor, links refused."""
+def _opened(path: Path, most_bytes: int) -> BufferedReader:
+    """A regular file of no more than so many bytes, links refused. Raises BundleError."""
     try:
         handle = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK | os.O_CLOEXEC)
     except OSError as error:
         raise BundleError(f"{path} cannot be read ({error.strerror}). Export the bundle again.") from error
-    with os.fdopen(handle, "rb") as file:
-        facts = os.fstat(file.fileno())
-        if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
-            raise BundleError(f"{path} is a link or no file at all. Nothing was loaded; export the bundle again.")
-        if facts.st_size > most_bytes:
-            raise _differs(path)
-        return file.read()
+    facts = os.fstat(handle)
+    if not stat.S_ISREG(facts.st_mode) or facts.st_nlink > 1:
+        os.close(handle)
+        raise BundleError(f"{path} is a link or no file at all. Nothing was loaded; export the bundle again.")
+    if facts.st_size > most_bytes:
+        os.close(handle)
+        raise _differs(path)
+    return os.fdopen(handle, "rb")

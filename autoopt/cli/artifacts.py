@@ -119,6 +119,7 @@ def check(bundle: str, task: str | None, verify_key: str | None, as_json: bool, 
     from rich.text import Text
 
     from autoopt.app.artifacts import check_folder
+    from autoopt.cli.errors import plain
     from autoopt.cli.screen import console_for
 
     found = check_folder(bundle, task, verify_key)
@@ -128,7 +129,9 @@ def check(bundle: str, task: str | None, verify_key: str | None, as_json: bool, 
         table.add_column(heading, header_style="dim", overflow="fold")
     for row in found.rows:
         table.add_row(
-            row.name, Text("ok", style="green") if row.holds else Text("FAILED", style="bold red"), row.detail
+            row.name,
+            Text("ok", style="green") if row.holds else Text("FAILED", style="bold red"),
+            Text(plain(row.detail)),  # names of files and libraries, with brackets perhaps: no markup
         )
     console.print(table)
     console.print(Text("The bundle is sound." if found.holds else "The bundle is NOT sound.", style="bold"))

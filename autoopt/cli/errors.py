@@ -1,10 +1,18 @@
 """How errors look on the screen."""
 
+import re
 import sys
 
 import click
 
 from autoopt.errors import InputError
+
+_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+def plain(text: str) -> str:
+    """Control characters as their escapes: a file's or a column's name may hold what a terminal would obey."""
+    return _CONTROLS.sub(lambda found: repr(found[0])[1:-1], text)
 
 
 def say_error(error: Exception | str) -> None:
@@ -14,15 +22,15 @@ def say_error(error: Exception | str) -> None:
     if len(problems) > 1:
         click.echo(f"{head} {len(problems)} things to mend; nothing was started.", err=True)
         for count, problem in enumerate(problems, start=1):
-            click.echo(f"  {count}. {problem.what}", err=True)
+            click.echo(f"  {count}. {plain(problem.what)}", err=True)
             if problem.mend:
-                click.echo(f"     {click.style('→', fg='cyan')} {problem.mend}", err=True)
+                click.echo(f"     {click.style('→', fg='cyan')} {plain(problem.mend)}", err=True)
     elif problems:
-        click.echo(f"{head} {problems[0].what}", err=True)
+        click.echo(f"{head} {plain(problems[0].what)}", err=True)
         if problems[0].mend:
-            click.echo(f"  {click.style('→', fg='cyan')} {problems[0].mend}", err=True)
+            click.echo(f"  {click.style('→', fg='cyan')} {plain(problems[0].mend)}", err=True)
     else:
-        click.echo(f"{head} {error}", err=True)
+        click.echo(f"{head} {plain(str(error))}", err=True)
 
 
 def say_unexpected(kind: type[BaseException], error: BaseException) -> None:

@@ -9,7 +9,7 @@ from autoopt.errors import Problem
 
 
 def tensor_array(name: str, values: Any, dtype: str, shape: tuple[int, ...], problems: list[Problem]) -> NDArray[Any]:
-    """An input (rows, *shape) of this dtype; no rows and a problem where it is none."""
+    """An input (rows, *shape) of this dtype; rows of nothing and a problem where it is none."""
     due = ", ".join(["rows", *map(str, shape)])
     try:
         given = np.asarray(values)
@@ -25,7 +25,7 @@ def tensor_array(name: str, values: Any, dtype: str, shape: tuple[int, ...], pro
         problems.append(Problem(what=what, mend=f"Give it as {dtype}."))
     else:
         return given.astype(dtype, copy=False)
-    return np.zeros((len(given) if given.ndim else 0, *shape), dtype=dtype)
+    return np.zeros((len(given) if given.ndim else 0, 0), dtype=dtype)
 
 
 def _holds(given: NDArray[Any], wanted: np.dtype[Any]) -> bool:

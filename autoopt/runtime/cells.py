@@ -87,7 +87,11 @@ def _array(values: Any) -> NDArray[Any]:
     """One-dimensional; a list keeps the types of its values (numpy alone would make [1, 'a'] all text)."""
     if isinstance(values, list | tuple):
         found = np.empty(len(values), dtype=object)
-        found[:] = values
+        try:
+            found[:] = values
+        except ValueError:  # lists in it, which numpy would lay out as further dimensions
+            for row, value in enumerate(values):
+                found[row] = value
         return found
     found = np.atleast_1d(np.asarray(values)).reshape(-1)
     return found.astype(str).astype(object) if found.dtype.kind in "mM" else found  # a date is no number

@@ -23,7 +23,10 @@ of a large forest, one field each, would take longer to walk than the runtime ta
 
 def has_external_data(model: bytes) -> bool:
     """True when a tensor of the model lies in another file. Raises ValueError when the bytes are no protobuf."""
-    return any(_external(model, 0, len(model), "model"))
+    try:
+        return any(_external(model, 0, len(model), "model"))
+    except RecursionError:
+        raise ValueError("its graphs lie in each other too deep") from None
 
 
 def _external(model: bytes, at: int, end: int, kind: str) -> Iterator[bool]:

@@ -26,6 +26,8 @@ from autoopt.runtime.cells import number_array, text_array
 VERSION: Final = 1
 SCORES: Final = "scores"
 _RESERVED = re.compile(r"(features|codes|scores)?_*")
+_MOST_ROW_BYTES = 1 << 30
+"""Of an image or tensor: a front that says more is damaged, and is found out before memory is taken for it."""
 
 Feed = dict[str, NDArray[Any]]
 """Arrays by graph input: (rows, 1) of float64 for numbers and of str objects for categories and texts, uint8
@@ -116,16 +118,20 @@ class Front:
         if version != VERSION:
             raise BundleError(f"{where} has version {version!r}; this autoopt reads version {VERSION}. Export again.")
         try:
-            inputs = tuple(_parse_input(i) for i in raw["inputs"])
-            return cls(
-                inputs=inputs,
+            front = cls(
+                inputs=tuple(_parse_input(i) for i in raw["inputs"]),
                 kind=str(raw["kind"]),
                 classes=tuple(str(c) for c in raw["classes"]),
                 numeric_classes=bool(raw.get("numeric_classes", False)),
                 target=str(raw.get("target", "")),
                 scores=str(raw.get("outputs", {}).get("scores", SCORES)),
             )
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            if not front.inputs:
+                raise ValueError("there is no input")
+            if front.numeric_classes and not np.isfinite([float(c) for c in front.classes]).all():
+                raise ValueError("a class is no number")
+            return front
+        except (KeyError, TypeError, ValueError, AttributeError, OverflowError) as error:
             raise BundleError(f"{where} is damaged: {error!r}. Export again.") from error
 
     @classmethod
@@ -133,7 +139,7 @@ class Front:
         """From a file. Raises BundleError when there is none or it cannot be read."""
         try:
             raw = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
+        except (OSError, ValueError, RecursionError) as error:
             raise BundleError(f"{path} cannot be read: {error}. Is this a bundle's folder?") from error
         return cls.parse(raw, where=str(path))
 
@@ -230,5 +236,9 @@ def _parse_input(raw: Mapping[str, Any]) -> FrontInput:
     shape = tuple(int(size) for size in raw["shape"])
     if kind == "image" and (len(shape) != 3 or shape[2] != 3 or min(shape) < 1):
         raise ValueError(f"an image of shape {shape}")
-    dtype = np.dtype(str(raw["dtype"])).name
-    return FrontInput(name=name, type=kind, input=str(raw.get("input", name)), dtype=dtype, shape=shape)
+    dtype = np.dtype(str(raw["dtype"]))
+    if dtype.kind not in "biuf" or dtype.subdtype is not None:
+        raise ValueError(f"an array of {dtype}")
+    if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize > _MOST_ROW_BYTES:
+        raise ValueError(f"a row of shape {shape}")
+    return FrontInput(name=name, type=kind, input=str(raw.get("input", name)), dtype=dtype.name, shape=shape)

@@ -66,9 +66,17 @@ class Predictor:
             self.session.run({name: array[at : at + self._batch_rows] for name, array in feed.items()})
             for at in range(0, rows, self._batch_rows)
         ]
+        columns = max(1, len(self.front.classes))
         if not parts:
-            return np.zeros((0, max(1, len(self.front.classes))))
-        return np.concatenate(parts).astype(np.float64)
+            return np.zeros((0, columns))
+        try:
+            scores = np.concatenate(parts).astype(np.float64)
+        except (TypeError, ValueError) as error:  # texts, maps
+            raise BundleError("The graph gives something else than scores. Export again.") from error
+        if scores.shape != (rows, columns):
+            due = f"({rows}, {columns}) is due by front.json"
+            raise BundleError(f"The graph gives scores of the shape {scores.shape}; {due}. Export again.")
+        return scores
 
     def predict(self, columns: Columns) -> NDArray[Any]:
         """Labels (rows,) for classes, values (rows,) for regression."""
@@ -87,7 +95,7 @@ def chosen_graph(folder: Path) -> tuple[str, str | None]:
         manifest = json.loads(path.read_text(encoding="utf-8"))
         artifacts = {str(a["role"]): (str(a["path"]), str(a["sha256"])) for a in manifest["artifacts"]}
         chosen, sha256 = artifacts[str(manifest["chosen"])]
-    except (OSError, ValueError, KeyError, TypeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path} is damaged: {error!r}. Export again.") from error
     if Path(chosen).name != chosen:
         raise BundleError(f"{path} names a graph outside its folder: {chosen!r}. Export again.")

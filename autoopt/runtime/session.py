@@ -65,6 +65,8 @@ class Session:
         self.threads = threads
         self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
+        if not self.outputs:
+            raise BundleError(f"{self._where} has no output.")
         self._wanted = [SCORES if SCORES in self.outputs else self.outputs[0]]
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
