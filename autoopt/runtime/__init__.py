@@ -4,6 +4,8 @@ from autoopt.runtime.cells import cell_number, cell_text
 from autoopt.runtime.front import Columns, Feed, Front, FrontInput, front_json, graph_input_name
 from autoopt.runtime.predictor import BATCH_ROWS, Predictor, chosen_graph, rows_at_once
 from autoopt.runtime.reference import reference_call, reference_session
+from autoopt.runtime.serve import Served, served
+from autoopt.runtime.serving import Serving
 from autoopt.runtime.session import Runner, Session
 from autoopt.runtime.timing import Latency, latency
 
@@ -16,6 +18,8 @@ __all__ = [
     "Latency",
     "Predictor",
     "Runner",
+    "Served",
+    "Serving",
     "Session",
     "cell_number",
     "cell_text",
@@ -26,4 +30,5 @@ __all__ = [
     "reference_call",
     "reference_session",
     "rows_at_once",
+    "served",
 ]

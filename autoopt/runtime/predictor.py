@@ -2,6 +2,7 @@
 
 import hashlib
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final, final
 
@@ -10,7 +11,9 @@ from numpy.typing import NDArray
 
 from autoopt.errors import BundleError
 from autoopt.runtime.front import Columns, Feed, Front
-from autoopt.runtime.session import Runner, Session, read_model
+from autoopt.runtime.serve import served
+from autoopt.runtime.serving import Serving
+from autoopt.runtime.session import Runner, read_model
 
 BATCH_ROWS: Final = 8192
 TEXT_ROWS: Final = 256
@@ -42,10 +45,13 @@ class Predictor:
         self._batch_rows = batch_rows or fitting
 
     @classmethod
-    def load(cls, folder: Path, *, graph: str | None = None, threads: int = 1) -> "Predictor":
-        """From a bundle's folder; `graph` names a file in it, else the manifest's chosen one. Raises BundleError."""
+    def load(cls, folder: Path, *, graph: str | None = None, threads: int | None = None) -> "Predictor":
+        """From a bundle's folder; `graph` names a file in it, else the manifest's chosen one, run as that says.
+
+        `threads`: on so many. Raises BundleError.
+        """
         front = Front.read(folder / "front.json")
-        name, sha256 = (graph, None) if graph else chosen_graph(folder)
+        name, sha256, serving = (graph, None, Serving()) if graph else chosen_graph(folder)
         if name.endswith(WEIGHTS_ENDING):
             message = f"{folder} has weights and no graph, as torch cannot trace its module"
             raise BundleError(f"{message}: autoopt predict runs it, with the module's file as --task.")
@@ -53,7 +59,8 @@ class Predictor:
         # The bytes that were compared are the bytes that are loaded
         if sha256 is not None and hashlib.sha256(content).hexdigest() != sha256:
             raise BundleError(f"{folder / name} is not the graph that was exported: its hash differs. Export again.")
-        return cls(Session(content, threads=threads), front)
+        wanted = serving if threads is None else replace(serving, threads=threads)
+        return cls(served(content, wanted).runner, front)
 
     def scores(self, columns: Columns) -> NDArray[np.float64]:
         """Probabilities (rows, classes), or values (rows, 1). Raises DataError for columns that do not fit."""
@@ -83,20 +90,22 @@ class Predictor:
         return self.front.labels(self.scores(columns))
 
 
-def chosen_graph(folder: Path) -> tuple[str, str | None]:
-    """File name and SHA-256 of the graph that a bundle's manifest chose; model.onnx and None without a manifest.
+def chosen_graph(folder: Path) -> tuple[str, str | None, Serving]:
+    """File name and SHA-256 of the graph that a bundle's manifest chose, and how to run it.
 
+    Without a manifest model.onnx and None, run plainly.
     Raises BundleError for a manifest that is damaged or names a file elsewhere.
     """
     path = folder / "manifest.json"
     if not path.is_file():
-        return "model.onnx", None
+        return "model.onnx", None, Serving()
     try:
         manifest = json.loads(path.read_text(encoding="utf-8"))
-        artifacts = {str(a["role"]): (str(a["path"]), str(a["sha256"])) for a in manifest["artifacts"]}
-        chosen, sha256 = artifacts[str(manifest["chosen"])]
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        artifacts = {str(a["role"]): a for a in manifest["artifacts"]}
+        artifact = artifacts[str(manifest["chosen"])]
+        chosen, sha256, serving = str(artifact["path"]), str(artifact["sha256"]), artifact.get("serving", {})
+    except (OSError, ValueError, AttributeError, KeyError, TypeError, RecursionError) as error:
         raise BundleError(f"{path} is damaged: {error!r}. Export again.") from error
     if Path(chosen).name != chosen:
         raise BundleError(f"{path} names a graph outside its folder: {chosen!r}. Export again.")
-    return chosen, sha256
+    return chosen, sha256, Serving.parse(serving, where=str(path))

@@ -27,6 +27,13 @@ _ORT_ERRORS = (
     states.RuntimeException,
 )
 
+_LEVELS = {
+    "none": ort.GraphOptimizationLevel.ORT_DISABLE_ALL,
+    "basic": ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
+    "extended": ort.GraphOptimizationLevel.ORT_ENABLE_EXTENDED,
+    "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
+}
+
 ort.set_default_logger_severity(_FATAL)
 
 
@@ -39,20 +46,31 @@ class Runner(Protocol):
 
 @final
 class Session:
-    """A loaded graph. Threads are pinned, nodes run one after another, the graph is fully optimized.
+    """A loaded graph. Threads are pinned, nodes run one after another, the graph is fully optimized unless told else.
 
-    Raises BundleError when the model cannot be read or loaded, or keeps weights in other files.
+    `graph`: one of `serving.GRAPH_LEVELS`. `arena`: keep the memory of one call for the next. `where`: what messages
+    call the graph. Raises BundleError when the model cannot be read or loaded, or keeps weights in other files.
     """
 
-    def __init__(self, model: bytes | str | Path, *, threads: int = 1, providers: Sequence[str] = CPU) -> None:
-        self._where = "the graph" if isinstance(model, bytes) else str(model)
+    def __init__(
+        self,
+        model: bytes | str | Path,
+        *,
+        threads: int = 1,
+        providers: Sequence[str] = CPU,
+        graph: str = "all",
+        arena: bool = True,
+        where: str = "the graph",
+    ) -> None:
+        self._where = where if isinstance(model, bytes) else str(model)
         content = model if isinstance(model, bytes) else read_model(Path(model))
-        _refuse_external_data(content, self._where)
+        refuse_external_data(content, self._where)
         options = ort.SessionOptions()
         options.intra_op_num_threads = threads
         options.inter_op_num_threads = 1
         options.execution_mode = ort.ExecutionMode.ORT_SEQUENTIAL
-        options.graph_optimization_level = ort.GraphOptimizationLevel.ORT_ENABLE_ALL
+        options.graph_optimization_level = _LEVELS[graph]
+        options.enable_cpu_mem_arena = arena
         options.log_severity_level = _FATAL
         # Idle threads that spin would slow whatever else is measured or trained on this machine
         options.add_session_config_entry("session.intra_op.allow_spinning", "0")
@@ -63,6 +81,7 @@ class Session:
                 f"{self._where} cannot be loaded by onnxruntime {ort.__version__}: {_first_line(error)}"
             ) from error
         self.threads = threads
+        self.providers: tuple[str, ...] = tuple(self._session.get_providers())
         self.inputs: tuple[str, ...] = tuple(i.name for i in self._session.get_inputs())
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
         if not self.outputs:
@@ -96,7 +115,8 @@ def read_model(path: Path) -> bytes:
         raise BundleError(f"{path} cannot be read: {error.strerror or error}. Export again.") from error
 
 
-def _refuse_external_data(content: bytes, where: str) -> None:
+def refuse_external_data(content: bytes, where: str) -> None:
+    """Raises BundleError for a graph that would open files by whatever path it says."""
     try:
         elsewhere = has_external_data(content)
     except ValueError as error:
