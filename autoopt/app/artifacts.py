@@ -118,6 +118,7 @@ def _verified(manifest: dict[str, Any]) -> VerifyResult:
         float_artifact=artifacts["float"],
         twin=artifacts.get("quantized"),
         twin_reason=manifest["twin_reason"],
+        tried=tuple(manifest.get("twins_tried", ())),
         baseline={k: v for k, v in manifest["baseline"].items() if v is not None},
         notes=tuple(manifest["notes"]),
     )

@@ -9,7 +9,8 @@ from autoopt.app.context import StudyContext
 from autoopt.app.ensembling import Ensembler, member_teachers
 from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
-from autoopt.app.twin_ladder import climbed, rungs_of
+from autoopt.app.settled_twin import artifacts_of, settled, with_tests
+from autoopt.app.twin_ladder import climbed, entered, rungs_of, safer
 from autoopt.bundle import BundleContents, SigningKey, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
@@ -99,7 +100,7 @@ class Finisher:
         chosen, missed = self._choose(trial, verified)
         folder = Path(output) if output else self._context.home.bundle(self._context.study.name)
         known = self._known_test_scores(trial.number)
-        for artifact in filter(None, (verified.float_artifact, verified.twin)):
+        for artifact in artifacts_of(verified):
             self._writer.record_export(
                 trial.number,
                 artifact.role,
@@ -164,23 +165,32 @@ class Finisher:
 
     def _verify(self, trial: TrialRow, seconds: float) -> VerifyResult:
         recipe, until = Recipe(trial.recipe), time.monotonic() + seconds
+        is_pick = recipe.get("quantize", "none") != "none"
+        known = self._known_test_scores(trial.number)
 
         def attempt(changes: Mapping[str, Value], seconds: float) -> VerifyResult:
             # Which form serves as the twin is settled without the test split; that is looked at once, at the end.
             return self._verify_pair(recipe, changes, seconds=seconds, look_at_test=False)
 
-        best_twin, tried = climbed(rungs_of(recipe), attempt, self._context.facts, until=until)
-        known, left_s = self._known_test_scores(trial.number), max(1.0, until - time.monotonic())
-        verified = self._verify_pair(recipe, best_twin, seconds=left_s, look_at_test=not known)
-        verified = replace(verified, tried=tried)
-        pair = [a for a in (verified.float_artifact, verified.twin) if a is not None]
+        rungs = rungs_of(recipe)
+        rung, tried = climbed(rungs, attempt, self._context.facts, self._context.tolerance, until=until)
+        while True:
+            left_s = max(1.0, until - time.monotonic())
+            verified = self._verify_pair(recipe, rung, seconds=left_s, look_at_test=not known, keeps_twin=is_pick)
+            tried = entered(tried, rung, verified)
+            below = [] if rung is None else safer(rungs[rungs.index(rung) + 1 :])
+            if not verified.twin_reason or not below:
+                break
+            rung = below[0]  # what held in the ladder fell when it was measured for longer
+        pair = settled(verified, tried, is_pick=is_pick)
         if not known:
-            return verified
-        if any(a.sha256 not in known for a in pair):
-            looked = self._verify_pair(recipe, best_twin, seconds=1.0, look_at_test=True)
-            return replace(looked, tried=tried)
-        scored = {a.role: replace(a, test=known[a.sha256]) for a in pair}
-        return replace(verified, float_artifact=scored["float"], twin=scored.get("quantized"))
+            return pair
+        if any(a.sha256 not in known for a in artifacts_of(pair)):
+            exported = rung if pair.twin is not None else None
+            looked = self._verify_pair(recipe, exported, seconds=1.0, look_at_test=True, keeps_twin=True)
+            known |= {a.sha256: a.test for a in artifacts_of(looked) if a.test is not None}
+            pair = replace(pair, baseline=looked.baseline)
+        return with_tests(pair, known)
 
     def _known_test_scores(self, number: int) -> dict[str, Measurement]:
         """Test scores by the artifact's hash, from earlier exports: the split is looked at once for each."""
@@ -188,7 +198,13 @@ class Finisher:
         return {e.sha256: e.test for e in exports if e.number == number and e.test is not None}
 
     def _verify_pair(
-        self, recipe: Recipe, twin: Mapping[str, Value] | None, *, seconds: float, look_at_test: bool
+        self,
+        recipe: Recipe,
+        twin: Mapping[str, Value] | None,
+        *,
+        seconds: float,
+        look_at_test: bool,
+        keeps_twin: bool = False,
     ) -> VerifyResult:
         trials = self._ledger.trials(self._context.study.name)
         job = VerifyJob(
@@ -200,6 +216,7 @@ class Finisher:
             tolerance=self._context.tolerance,
             seconds=seconds,
             look_at_test=look_at_test,
+            keeps_twin=keeps_twin,
             teacher_key=teacher_key(recipe, trials),
             member_teachers=member_teachers(recipe, trials),
         )
@@ -213,7 +230,7 @@ class Finisher:
         missed = {role: self._missed(trial, artifact) for role, artifact in pair.items() if artifact}
         if deployed in missed and not missed[deployed]:
             return deployed, ""
-        if other in missed and not missed[other] and not verified.twin_reason:
+        if other in missed and not missed[other]:
             return other, ""
         return (deployed, missed[deployed]) if deployed in missed else (other, missed[other])
 
@@ -264,7 +281,7 @@ class Finisher:
     def _metrics(self, exported: Exported) -> dict[str, float]:
         """What the tracking side shows beside the registered model."""
         found: dict[str, float] = {}
-        for artifact in filter(None, (exported.verified.float_artifact, exported.verified.twin)):
+        for artifact in artifacts_of(exported.verified):
             found[f"{artifact.role}_valid"] = artifact.valid.value
             found[f"{artifact.role}_latency_ms"] = artifact.latency["batch_1"]["p50_ms"]
             found[f"{artifact.role}_size_bytes"] = float(artifact.size_bytes)

@@ -1,6 +1,5 @@
-"""The ladder of quantized twins: the plainest form first, and the next one only where that is not as promised."""
+"""The ladder of quantized twins: the smallest form first, and the next one only where that is not as promised."""
 
-import math
 import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -8,7 +7,7 @@ from typing import Any
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifyResult
-from autoopt.stages.judge import relative_loss
+from autoopt.stages.judge import bare_reason, relative_loss
 from autoopt.strategies import twin_values
 from autoopt.task.facts import TaskFacts
 
@@ -19,7 +18,12 @@ CLIMBS: tuple[Mapping[str, Value], ...] = (
     {"quantize.keep_float": 2},
     {"quantize.keep_float": 4},
 )
-"""What is tried of static int8 where it loses too much: other ranges, then the most sensitive layers in float."""
+"""What is tried of static int8 where it loses too much: other ranges, then the most sensitive layers in float, then a
+short fine-tuning in int8 of the weights that the float artifact keeps."""
+FINER = ("bf16",)
+"""Forms that, like the climbs of static int8, mend nothing but a loss of quality."""
+SAFEST = ("fp16", "compact")
+"""What is tried where the time gets short: soon made, and with next to no loss."""
 LEAST_S = 1.0
 ATTEMPT_SHARE = 1 / 3
 """Of the time that is left, at most, goes into one rung."""
@@ -42,37 +46,63 @@ def rungs_of(recipe: Recipe) -> tuple[Mapping[str, Value], ...]:
 
 
 def climbed(
-    rungs: Sequence[Mapping[str, Value]], attempt: Attempt, facts: TaskFacts, *, until: float
+    rungs: Sequence[Mapping[str, Value]], attempt: Attempt, facts: TaskFacts, tolerance: float, *, until: float
 ) -> tuple[Mapping[str, Value] | None, tuple[Mapping[str, Any], ...]]:
-    """The first rung whose twin is as promised, else the one that lost least; and what was tried, for the manifest.
+    """The first rung whose twin is as promised, None where there is none; and what was tried, for the manifest.
 
-    It climbs while the time until `until` (time.monotonic) is twice what the last attempt took; the first is always
-    made, unless there is no other.
+    Rungs that mend a loss of quality are left out where the form before them lost none. It climbs while the time until
+    `until` (time.monotonic) is twice what the last attempt took, then tries the safest; the first is always made,
+    unless there is no other.
     """
     if len(rungs) < 2:
         return (rungs[0] if rungs else None), ()
     tried: list[Mapping[str, Any]] = []
-    losses: list[tuple[float, int]] = []
-    for place, rung in enumerate(rungs):
+    left, too_much = list(rungs), True
+    while left:
+        rung = left.pop(0)
+        if tried and _mends_a_loss(rung) and not too_much:
+            continue
         began = time.monotonic()
         found = attempt(rung, max(LEAST_S, ATTEMPT_SHARE * (until - began)))
         tried.append(told(rung, found))
         if found.twin is not None and not found.twin_reason:
             return rung, tuple(tried)
-        losses.append((_lost(facts, found), place))
+        too_much = _loses_too_much(facts, found, tolerance)
         if until - time.monotonic() < 2 * (time.monotonic() - began):
-            break
-    return rungs[min(losses)[1]], tuple(tried)
+            left = safer(left)
+    return None, tuple(tried)
+
+
+def safer(rungs: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Value]]:
+    """Of these, the one to try where there is time for one; none where all are as daring as the others."""
+    return [rung for rung in rungs if rung["quantize"] in SAFEST][:1]
 
 
 def told(rung: Mapping[str, Value], found: VerifyResult) -> dict[str, Any]:
     """One attempt, as the manifest has it."""
-    twin = found.twin
-    measured = {} if twin is None else {"valid": twin.valid.value, "bytes": twin.size_bytes}
-    return {"form": dict(rung), **measured, "reason": found.twin_reason}
+    twin, measured = found.twin, {}
+    if twin is not None:
+        latency_ms = twin.latency["batch_1"]["p50_ms"]
+        measured = {"valid": twin.valid.value, "bytes": twin.size_bytes, "latency_ms": latency_ms}
+    return {"form": dict(rung), **measured, "reason": bare_reason(found.twin_reason)}
 
 
-def _lost(facts: TaskFacts, found: VerifyResult) -> float:
-    """How much worse a twin is than the float artifact; what could not be built is worst."""
-    twin = found.twin
-    return math.inf if twin is None else relative_loss(facts, found.float_artifact.valid.value, twin.valid.value)
+def entered(
+    tried: Sequence[Mapping[str, Any]], rung: Mapping[str, Value] | None, found: VerifyResult
+) -> tuple[Mapping[str, Any], ...]:
+    """`tried` with the last word on a rung, in place of what an attempt at it found."""
+    if rung is None:
+        return tuple(tried)
+    return (*(attempt for attempt in tried if attempt["form"] != dict(rung)), told(rung, found))
+
+
+def _mends_a_loss(rung: Mapping[str, Value]) -> bool:
+    """Whether it does no more than to keep quality that a form before it may have lost."""
+    return len(rung) > 1 or rung["quantize"] in FINER
+
+
+def _loses_too_much(facts: TaskFacts, found: VerifyResult, tolerance: float) -> bool:
+    """Whether it was built, and has lost more than the tolerance."""
+    if found.twin is None:
+        return False
+    return relative_loss(facts, found.float_artifact.valid.value, found.twin.valid.value) > tolerance

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from autoopt.bundle.fastest_artifact import fastest_words
 from autoopt.bundle.load import Bundle, load_bundle
 from autoopt.bundle.manifest import environment
 from autoopt.errors import BundleError
@@ -105,6 +106,7 @@ def _latencies(bundle: Bundle, feed: Feed, seconds: float) -> list[CheckRow]:
         then = artifact["latency"]["batch_1"]["p50_ms"]
         detail = f"p50 {found[role].p50_ms:.4f} ms, p95 {found[role].p95_ms:.4f} ms; when exported {then:.4f} ms"
         rows.append(CheckRow(name=f"latency of {role}", holds=True, detail=detail))
+    rows.append(CheckRow(name="fastest artifact", holds=True, detail=fastest_words(bundle, found)))
     return rows
 
 

@@ -62,8 +62,9 @@ class Bundle:
         """The loaded graph behind its front. Raises BundleError for an artifact that is not there."""
         role = self.manifest["chosen"] if artifact == "chosen" else artifact
         if role not in self.roles:
-            reason = f": {self.manifest['twin_reason']}" if role == "quantized" else ""
-            raise BundleError(f"{self.folder} has no {role} artifact{reason}.")
+            there = f"it holds {' and '.join(self.roles)}; give one of these, or chosen."
+            reason = f" {self.manifest['twin_reason']}" if role == "quantized" else ""
+            raise BundleError(f"{self.folder} has no {role} artifact: {there}{reason}")
         if role not in self._predictors:
             path = next(a["path"] for a in self.manifest["artifacts"] if a["role"] == role)
             self._predictors[role] = Predictor(self._runner(path), self.front)

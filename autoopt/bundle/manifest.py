@@ -84,6 +84,7 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "missed": contents.missed,
         "tolerance": contents.tolerance,
         "twin_reason": verified.twin_reason,
+        "twin_compared": verified.twin_compared,
         "twins_tried": [dict(attempt) for attempt in verified.tried],
         "artifacts": [_artifact(a, folder) for a in (verified.float_artifact, verified.twin) if a is not None],
         "baseline": {"valid": verified.baseline.get("valid"), "test": verified.baseline.get("test")},

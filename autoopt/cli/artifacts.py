@@ -114,7 +114,7 @@ def predict(
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
 @click.option("--debug", is_flag=True, help="Show tracebacks.")
 def check(bundle: str, task: str | None, verify_key: str | None, as_json: bool, debug: bool) -> int:
-    """Check BUNDLE: hashes, parity of both artifacts on the sample, latency measured again on this machine."""
+    """Check BUNDLE: hashes, parity of both artifacts on the sample, latency again on this machine, and the fastest."""
     from rich.table import Table
     from rich.text import Text
 

@@ -52,9 +52,10 @@ def front_table(trials: Sequence[TrialRow], metric: str, baseline: float | None)
 
 
 def artifact_table(manifest: Mapping[str, Any]) -> Table:
-    """The exported pair, measured again: quality on valid and test, latency of one row and of 256, size."""
+    """What was exported, measured again: quality on valid and test, latency of one row and of 256, size."""
     told = f" ({ensemble_words(manifest['recipe'])})" if is_ensemble(manifest["recipe"]) else ""
-    table = Table(title=f"exported: trial {manifest['trial']}{told} and its twin", title_justify="left", box=None)
+    pair = " and its twin" if len(manifest["artifacts"]) > 1 else ", in float alone"
+    table = Table(title=f"exported: trial {manifest['trial']}{told}{pair}", title_justify="left", box=None)
     table.add_column("", header_style="dim")
     for heading in ("valid", "test", "95 % of test", "1 row", "256 rows", "size"):
         table.add_column(heading, justify="right", header_style="dim", no_wrap=True)
@@ -78,6 +79,8 @@ def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
     console.print(artifact_table(manifest))
     raw = RAW.get(manifest.get("modality", ""), "raw columns")
     console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, {raw} in", style="dim"))
+    if manifest.get("twin_compared"):
+        console.print(Text(f"quantized beside float: {manifest['twin_compared']}", style="dim"))
     for attempt in fallen_twins(manifest.get("twins_tried", ())):
         console.print(Text(f"tried as the twin: {attempt}", style="dim"))
     if manifest["twin_reason"]:

@@ -14,7 +14,7 @@ from autoopt import __version__
 from autoopt.report.charts import families, front_chart, history_chart
 from autoopt.report.tables import MAX_TRIALS, asked, failures, interval, pair_lines, roles, trial_line, trial_lines
 from autoopt.report.view import StudyView
-from autoopt.report.wording import NONE, data_words, measure_cells, milliseconds, number
+from autoopt.report.wording import NONE, data_words, fallen_twins, measure_cells, milliseconds, number
 from autoopt.space import Recipe
 from autoopt.task.facts import Role
 from autoopt.values import TrialState, format_bytes, format_seconds
@@ -69,6 +69,7 @@ def _context(view: StudyView) -> dict[str, Any]:
         "history": history_chart(view.trials, rising=rising),
         "families": families(view.trials, rising=rising),
         "pair": pair_lines(view),
+        "fallen_twins": fallen_twins(view.verified.tried) if view.verified else [],
         "front_rows": FRONT_ROWS,
         "front": [trial_line(t, view.best) for t in view.front],
         "baseline": _baseline(view, "valid"),

@@ -6,6 +6,7 @@ from typing import Any
 
 from autoopt.space import Recipe
 from autoopt.space.ensembles import ensemble_words, is_ensemble
+from autoopt.stages.judge import bare_reason
 from autoopt.strategies import catalogue
 from autoopt.strategies.networks.own_module import BUILD
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
@@ -86,16 +87,22 @@ def _short(value: object) -> str:
 
 
 def fallen_twins(tried: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The forms of a twin that others were taken in place of, and why: `static_int8, keep_float 1: it loses ...`."""
-    return [f"{_form(attempt['form'])}: {_why(str(attempt['reason']))}" for attempt in tried if attempt["reason"]]
+    """The forms of a twin that were tried and fell: `static_int8, keep_float 1 (0.8812, 0.0312 ms, 118 kB): it ...`."""
+    return [
+        f"{form_words(attempt['form'])}{_figures(attempt)}: {bare_reason(str(attempt['reason']))}"
+        for attempt in tried
+        if attempt["reason"]
+    ]
 
 
-def _form(changes: Mapping[str, Any]) -> str:
+def form_words(changes: Mapping[str, Any]) -> str:
     """`static_int8, keep_float 1`."""
     form = [str(changes["quantize"])]
     return ", ".join(form + [f"{n.partition('.')[2]} {v}" for n, v in changes.items() if n != "quantize"])
 
 
-def _why(reason: str) -> str:
-    """Without the head that all reasons have."""
-    return reason.removeprefix("The quantized twin is not as promised: ").removeprefix("There is no quantized twin: ")
+def _figures(attempt: Mapping[str, Any]) -> str:
+    """What was measured of a form, in brackets; nothing where it could not be built."""
+    told = {"valid": number, "latency_ms": milliseconds, "bytes": format_bytes}
+    found = [words(attempt[name]) for name, words in told.items() if name in attempt]
+    return f" ({', '.join(found)})" if found else ""

@@ -157,6 +157,7 @@ class VerifyJob:
     tolerance: float  # relative loss of quality that a twin may have
     seconds: float  # about how long all of it may take; measuring gets what building and scoring leave of it
     look_at_test: bool = True
+    keeps_twin: bool = False  # the twin is exported whatever is found out; else its test score waits for the judgement
     teacher_key: str = ""  # as EvaluateJob's
     member_teachers: tuple[str, ...] = ()  # as EvaluateJob's
 
@@ -198,11 +199,14 @@ class VerifyResult:
     float_artifact: VerifiedArtifact
     twin: VerifiedArtifact | None
     twin_reason: str  # why there is no twin, or what is wrong with it; '' when it is as promised
+    twin_compared: str = ""  # the twin beside the float artifact, in words with figures
     weights: Mapping[str, str] = field(default_factory=dict)  # name in the bundle → absolute path in the store
     sample: Mapping[str, Any] = field(
         default_factory=dict
     )  # {"columns": {name: [values]}, "float": [[...]], "quantized": [[...]]}
-    tried: tuple[Mapping[str, Any], ...] = ()  # twins on the way to this one: {"form", "valid", "bytes", "reason"}
+    tried: tuple[
+        Mapping[str, Any], ...
+    ] = ()  # every form that was built as the twin: {"form", "valid", "bytes", "latency_ms", "reason"}
     baseline: Mapping[str, float] = field(default_factory=dict)  # a guess that knows no features: {"valid", "test"}
     notes: tuple[str, ...] = ()
 
@@ -211,6 +215,7 @@ class VerifyResult:
             "float_artifact": self.float_artifact.to_json(),
             "twin": self.twin.to_json() if self.twin else None,
             "twin_reason": self.twin_reason,
+            "twin_compared": self.twin_compared,
             "weights": dict(self.weights),
             "sample": dict(self.sample),
             "tried": [dict(attempt) for attempt in self.tried],
@@ -224,6 +229,7 @@ class VerifyResult:
             float_artifact=VerifiedArtifact.from_json(raw["float_artifact"]),
             twin=VerifiedArtifact.from_json(raw["twin"]) if raw["twin"] else None,
             twin_reason=raw["twin_reason"],
+            twin_compared=raw["twin_compared"],
             weights=raw["weights"],
             sample=raw["sample"],
             tried=tuple(raw["tried"]),

@@ -1,8 +1,9 @@
-"""Verify a pick and its twin: reload, compare, measure side by side, and look at the test split, once for each."""
+"""Verify a pick and its twin: reload, compare, measure side by side; look at the test split for what is exported."""
 
 import math
 import time
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -17,7 +18,7 @@ from autoopt.stages.baseline import baseline_quality
 from autoopt.stages.candidate import Candidate
 from autoopt.stages.contract import Reporter, VerifiedArtifact, VerifyJob, VerifyResult
 from autoopt.stages.ensemble_flow import candidate_of
-from autoopt.stages.judge import judge_twin, relative_loss
+from autoopt.stages.judge import NO_TWIN, compared, judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
 from autoopt.stages.rows import feed_of
@@ -61,13 +62,19 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
     check = _Check(snapshot, job, pair, until)
     report("verify")
     verified = {role: check.verified(role) for role in pair}
-    report("verify")
+    told = ""
     if twin is not None:
         twin_reason = judge_twin(snapshot.facts, verified[FLOAT], verified[QUANTIZED], job.tolerance)
+        told = compared(snapshot.facts, verified[FLOAT], verified[QUANTIZED])
+    exported = [role for role in verified if role == FLOAT or job.keeps_twin or not twin_reason]
+    report("verify")
+    verified |= {role: replace(verified[role], test=check.test_quality(role)) for role in exported}
+    report("verify")
     return VerifyResult(
         float_artifact=verified[FLOAT],
         twin=verified.get(QUANTIZED),
         twin_reason=twin_reason,
+        twin_compared=told,
         weights=weights,
         sample=check.sample(),
         baseline=check.baseline(),
@@ -78,11 +85,11 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
 def _twin(flow: Candidate | None) -> tuple[Candidate | None, str]:
     """The twin, built; or None and why there is none."""
     if flow is None:
-        return None, "There is no quantized twin: no form of quantization applies to this model."
+        return None, f"{NO_TWIN}no form of quantization applies to this model."
     try:
         flow.deployed()
     except StageFailure as error:
-        return None, f"There is no quantized twin: {error}"
+        return None, f"{NO_TWIN}{error}"
     return flow, ""
 
 
@@ -90,7 +97,10 @@ class _Check:
     """What is found out about the artifacts of one export. The only place that opens the test part."""
 
     def __init__(self, snapshot: Snapshot, job: VerifyJob, pair: Mapping[str, Candidate], until: float) -> None:
-        """Scores first, then measures: `until` (time.monotonic) or for LEAST_MEASURING_S, whichever is longer."""
+        """Scores first, then measures: `until` (time.monotonic) or for LEAST_MEASURING_S, whichever is longer.
+
+        What scoring the test split will take is left over.
+        """
         self._facts = snapshot.facts
         self._job = job
         self._pair = pair
@@ -99,13 +109,14 @@ class _Check:
         self._train_target: Target = snapshot.part("train").target
         self._content = {r: (f.deployed().path / file_of(f.deployed())).read_bytes() for r, f in pair.items()}
         self._sessions = _loaded(self._content, self._facts)
+        began = time.monotonic()
         self._valid_scores = {role: self._scores(role, self._valid) for role in pair}
         self._valid_quality = {role: self._quality(self._valid, self._valid_scores[role]) for role in pair}
-        self._test_quality = {role: None if self._test is None else self._look_at(self._test, role) for role in pair}
-        self._timing = self._timed(until)
+        tested = 0.0 if self._test is None else self._facts.rows["test"] / max(self._facts.rows["valid"], 1)
+        self._timing = self._timed(until - tested * (time.monotonic() - began))
 
     def verified(self, role: str) -> VerifiedArtifact:
-        """One artifact with all that was found out about it."""
+        """One artifact with all that was found out about it, but for the test split."""
         flow = self._pair[role]
         entry = flow.deployed()
         return VerifiedArtifact(
@@ -116,10 +127,18 @@ class _Check:
             size_bytes=len(self._content[role]),
             recipe=flow.recipe.to_json(),
             valid=self._valid_quality[role],
-            test=self._test_quality[role],
+            test=None,
             latency=latency_json(self._timing.graphs[role], alone=self._timing.alone),
             parity=self._parity(role),
         )
+
+    def test_quality(self, role: str) -> Measurement | None:
+        """The one look at the test split. None unless it is asked for, and where the metric is undefined on it."""
+        if self._test is None:
+            return None
+        scores = self._scores(role, self._test)
+        defined = math.isfinite(score(self._facts.metric, self._facts, self._test.target, scores))
+        return self._quality(self._test, scores) if defined else None
 
     def sample(self) -> dict[str, Any]:
         """A few raw valid rows with every artifact's scores, so that a bundle can be checked anywhere."""
@@ -150,12 +169,6 @@ class _Check:
             return deploy.score_rows(self._sessions[role], self._facts, part)
         except BundleError as error:
             raise StageFailure(FailureReason.ERROR, f"The {role} graph does not run: {error}") from error
-
-    def _look_at(self, test: Part, role: str) -> Measurement | None:
-        """The one look at the test split. None where the metric is undefined on it (ROC AUC of one class)."""
-        scores = self._scores(role, test)
-        defined = math.isfinite(score(self._facts.metric, self._facts, test.target, scores))
-        return self._quality(test, scores) if defined else None
 
     def _quality(self, part: Part, scores: NDArray[np.float32]) -> Measurement:
         value = deploy.quality(self._facts, part.target, scores)

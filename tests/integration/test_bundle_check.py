@@ -8,9 +8,12 @@ from typing import Any
 import pytest
 from support_bundle import Made, make_bundle, mixed_frame, seal_again
 
-from autoopt.bundle import CheckReport, check_bundle
+from autoopt.bundle import CheckReport, check_bundle, load_bundle
+from autoopt.bundle.fastest_artifact import fastest_words
+from autoopt.bundle.seal import sealed
 from autoopt.errors import BundleError
 from autoopt.files import sha256_file
+from autoopt.runtime import Latency
 
 
 @pytest.fixture(scope="module")
@@ -54,17 +57,55 @@ def check(folder: Path) -> tuple[CheckReport, dict[str, Any]]:
 def test_a_bundle_is_sound_where_it_was_made(folder: Path) -> None:
     report, rows = check(folder)
     assert report.holds
-    assert set(rows) == {
+    assert set(rows) >= {
         "hashes",
         "parity of float",
         "parity of quantized",
         "latency of float",
         "latency of quantized",
+        "fastest artifact",
         "environment",
     }
     assert "when exported" in rows["latency of float"].detail
     assert rows["environment"].detail == "as when exported"
     json.dumps(report.to_json(), allow_nan=False)
+
+
+def test_an_older_bundle_with_a_twin_that_is_not_as_promised_still_holds(folder: Path) -> None:
+    manifest = json.loads((folder / "manifest.json").read_text())
+    del manifest["sha256"], manifest["twin_compared"], manifest["twins_tried"]
+    reason = "The quantized twin is not as promised: it loses 9.00% of accuracy on valid."
+    (folder / "manifest.json").write_bytes(sealed({**manifest, "twin_reason": reason}))
+    report, rows = check(folder)
+    assert report.holds
+    assert rows["parity of quantized"].holds
+    bundle = load_bundle(folder)
+    assert bundle.scores(bundle.sample()["columns"], artifact="quantized").shape[1] == 2
+
+
+def timed(low_ms: float, high_ms: float) -> Latency:
+    p50 = (low_ms + high_ms) / 2
+    return Latency(p50_ms=p50, p95_ms=high_ms, p99_ms=high_ms, low_ms=low_ms, high_ms=high_ms, calls=9)
+
+
+@pytest.mark.parametrize(
+    "quantized, told",
+    [
+        (timed(0.04, 0.06), "quantized is 2.00 times faster than float, the chosen one, beyond the spread"),
+        (timed(0.08, 0.10), "float, the chosen one: quantized is not faster beyond the spread (0.0900 ms against"),
+        (timed(0.30, 0.40), "float, the chosen one: quantized is not faster"),
+    ],
+)
+def test_what_is_fastest_on_this_machine_is_told(made: Made, quantized: Latency, told: str) -> None:
+    words = fastest_words(load_bundle(made.folder), {"float": timed(0.09, 0.11), "quantized": quantized})
+    assert told in words
+    assert ("autoopt predict " in words) == ("2.00 times" in words)
+    assert words.endswith("--artifact quantized") == ("2.00 times" in words)
+
+
+def test_where_there_is_one_form_it_is_told_why(other: Made) -> None:
+    words = fastest_words(load_bundle(other.folder), {"float": timed(0.09, 0.11)})
+    assert words.startswith("float: no other form is in the bundle. There is no quantized twin: no form of")
 
 
 def test_another_graph_is_found_out_although_its_hash_holds(folder: Path, other: Made) -> None:

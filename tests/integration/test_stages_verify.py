@@ -65,7 +65,8 @@ def test_a_quantized_network_is_held_to_its_quality(network: VerifyResult) -> No
     assert network.twin.parity["gate"] == "quality"
     assert network.twin.parity["max_abs_difference"] > 0
     assert network.twin.parity["holds"]
-    assert network.twin_reason == ""
+    assert "it loses" not in network.twin_reason
+    assert "times smaller" in network.twin_compared
     assert network.twin.size_bytes < 0.4 * network.float_artifact.size_bytes
 
 
@@ -129,12 +130,17 @@ def test_the_result_survives_json(trees: VerifyResult) -> None:
     assert VerifyResult.from_json(json.loads(text)) == trees
 
 
-def test_a_twin_that_loses_is_kept_and_said_to_lose(place: Place) -> None:
+@pytest.mark.parametrize("keeps_twin", [False, True])
+def test_a_twin_that_loses_is_scored_on_test_only_where_it_is_exported_all_the_same(
+    place: Place, *, keeps_twin: bool
+) -> None:
     recipe, twin = recipe_of("mlp"), recipe_of("mlp", "static_int8")
-    result = place.verify(recipe, twin, tolerance=-1.0)
+    result = place.verify(recipe, twin, tolerance=-1.0, keeps_twin=keeps_twin)
     assert result.twin is not None
     assert "more than the tolerance of -100.00%" in result.twin_reason
     assert not result.twin.parity["holds"]
+    assert (result.twin.test is not None) == keeps_twin
+    assert result.float_artifact.test is not None
 
 
 def test_a_twin_that_cannot_be_built_is_a_reason(place: Place) -> None:

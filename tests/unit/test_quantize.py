@@ -57,6 +57,18 @@ def test_a_wide_network_shrinks_and_still_agrees(form: str, wide: tuple[Artifact
     assert not {"Gemm", "FusedGemm", "MatMul"} & set(kernels)
 
 
+@pytest.mark.parametrize("form, difference", [("fp16", 1e-3), ("bf16", 1e-2)])
+def test_half_precision_is_half_the_file_and_the_float_kernels(
+    form: str, difference: float, wide: tuple[Artifact, TableData], tmp_path: Path
+) -> None:
+    artifact, data = wide
+    plain, halved = artifact.graph(), Quantize(form=form).apply(artifact, None)
+    assert plain.ByteSize() / halved.ByteSize() > 1.95
+    expected, found = run(plain, data.valid), run(halved, data.valid)
+    assert 0 < np.abs(expected - found).max() < difference
+    assert optimized_ops(halved, tmp_path) == optimized_ops(plain, tmp_path)  # no Cast is left to be run
+
+
 @pytest.mark.parametrize("form", INT8)
 def test_no_float_copy_of_a_matrix_is_left(form: str, wide: tuple[Artifact, TableData]) -> None:
     artifact, data = wide
@@ -183,7 +195,7 @@ def test_a_form_that_does_not_fit_is_refused_with_those_that_do() -> None:
     network = MLP(width=16).untrained(task(Kind.BINARY), context())
     assert network is not None
     with pytest.raises(
-        StageFailure, match=r"compact does not fit .* network; what does: none, dynamic_int8, static_int8"
+        StageFailure, match=r"compact does not fit .* network; what does: none, dynamic_int8, static_int8, fp16, bf16"
     ):
         Quantize(form="compact").apply(network, None)
     for form in ("compact", *INT8):
@@ -219,7 +231,7 @@ def test_more_calibration_rows_widen_the_ranges() -> None:
 
 
 def test_twins_are_of_the_forms_that_fit() -> None:
-    assert twin_choice("network") == ("static_int8", "dynamic_int8")
+    assert twin_choice("network") == ("static_int8", "dynamic_int8", "fp16", "bf16")
     assert twin_choice("trees") == ("compact",)
     assert twin_choice("linear") == ()
     assert all(set(twin_choice(kind)) == set(values) - {"none"} for kind, values in KIND_VALUES.items())

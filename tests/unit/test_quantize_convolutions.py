@@ -94,7 +94,7 @@ def test_attention_is_quantized_as_products_are() -> None:
         assert np.abs(expected - found).max() < 0.1
 
 
-def test_the_twin_of_convolutions_is_static() -> None:
-    assert twin_values(Recipe({"model": "residual_net"})) == ("static_int8",)
-    assert twin_values(Recipe({"model": "depthwise_net"})) == ("static_int8",)
-    assert twin_values(Recipe({"model": "patch_net"})) == ("static_int8", "dynamic_int8")
+def test_no_twin_of_convolutions_has_dynamic_ranges() -> None:
+    assert twin_values(Recipe({"model": "residual_net"})) == ("static_int8", "fp16", "bf16")
+    assert twin_values(Recipe({"model": "depthwise_net"})) == ("static_int8", "fp16", "bf16")
+    assert twin_values(Recipe({"model": "patch_net"})) == ("static_int8", "dynamic_int8", "fp16", "bf16")

@@ -25,13 +25,21 @@ def test_what_does_nothing_is_not_told() -> None:
     assert choices_that_matter({"model": "linear", "quantize": "none", "prune": "none", "scale": "none"}) == ""
 
 
-def test_twins_that_fell_are_told_with_the_reason_and_the_one_that_was_taken_is_not() -> None:
-    head = "The quantized twin is not as promised: "
+def test_twins_that_fell_are_told_with_figures_and_the_one_that_was_taken_is_not() -> None:
+    figures = {"valid": 0.8, "latency_ms": 0.0123, "bytes": 9000}
     tried = [
-        {"form": {"quantize": "static_int8"}, "valid": 0.8, "bytes": 9, "reason": f"{head}it loses 3 %."},
-        {"form": {"quantize": "static_int8", "quantize.keep_float": 1}, "valid": 0.9, "bytes": 9, "reason": ""},
+        {"form": {"quantize": "static_int8"}, **figures, "reason": "it loses 3 %."},
+        {"form": {"quantize": "static_int8", "quantize.keep_float": 1}, **figures, "reason": ""},
+        {"form": {"quantize": "fp16"}, "reason": "it cannot be traced."},
     ]
-    assert fallen_twins(tried) == ["static_int8: it loses 3 %."]
-    tried[1]["reason"] = "There is no quantized twin: it cannot be traced."
-    assert fallen_twins(tried)[1:] == ["static_int8, keep_float 1: it cannot be traced."]
+    assert fallen_twins(tried) == [
+        "static_int8 (0.8000, 0.0123 ms, 9 kB): it loses 3 %.",
+        "fp16: it cannot be traced.",
+    ]
     assert fallen_twins(()) == []
+
+
+def test_twins_that_fell_are_told_of_older_bundles_too() -> None:
+    head = "The quantized twin is not as promised: "
+    older = {"form": {"quantize": "static_int8"}, "valid": 0.8, "bytes": 9, "reason": f"{head}it loses 3 %."}
+    assert fallen_twins([older]) == ["static_int8 (0.8000, 9 B): it loses 3 %."]

@@ -1,4 +1,4 @@
-"""A twin is judged by figures: worse than the tolerance, or neither smaller nor faster, is said in words."""
+"""A twin is judged by figures: it has to gain something and to lose nothing; what is wrong is said in words."""
 
 from typing import Any
 
@@ -7,7 +7,7 @@ import pytest
 
 from autoopt.errors import StageFailure
 from autoopt.stages.contract import VerifiedArtifact
-from autoopt.stages.judge import judge_twin, relative_loss
+from autoopt.stages.judge import bare_reason, compared, judge_twin, relative_loss
 from autoopt.stages.parity import compare_scores, features_difference, require_scores_parity
 from autoopt.strategies.model import Features
 from autoopt.task.facts import Kind, Modality, TaskFacts
@@ -30,9 +30,16 @@ def _facts(kind: Kind = Kind.BINARY, direction: Direction = "maximize") -> TaskF
     )
 
 
-def _artifact(quality: float, size_bytes: int, low_ms: float, high_ms: float) -> VerifiedArtifact:
-    speed = {"p50_ms": (low_ms + high_ms) / 2, "p95_ms": high_ms, "low_ms": low_ms, "high_ms": high_ms}
-    latency: dict[str, Any] = {"batch_1": speed, "batch_256": speed, "threads": 1}
+def _speed(low_ms: float, high_ms: float) -> dict[str, float]:
+    return {"p50_ms": (low_ms + high_ms) / 2, "p95_ms": high_ms, "low_ms": low_ms, "high_ms": high_ms}
+
+
+def _artifact(
+    quality: float, size_bytes: int, low_ms: float, high_ms: float, batch: tuple[float, float] | None = None
+) -> VerifiedArtifact:
+    """`batch`: least and largest median of 256 rows; without it, those of one row."""
+    single = _speed(low_ms, high_ms)
+    latency: dict[str, Any] = {"batch_1": single, "batch_256": _speed(*batch) if batch else single, "threads": 1}
     return VerifiedArtifact(
         role="float",
         artifact_key="k",
@@ -54,9 +61,52 @@ def test_a_good_twin_has_no_reason() -> None:
     assert judge_twin(_facts(), FLOAT, _artifact(0.899, 300, 0.05, 0.06), 0.01) == ""
 
 
-def test_smaller_alone_and_faster_alone_are_enough() -> None:
-    assert judge_twin(_facts(), FLOAT, _artifact(0.9, 300, 0.20, 0.30), 0.01) == ""
-    assert judge_twin(_facts(), FLOAT, _artifact(0.9, 1500, 0.05, 0.06), 0.01) == ""
+@pytest.mark.parametrize(
+    "twin",
+    [
+        _artifact(0.9, 300, 0.10, 0.12),
+        _artifact(0.9, 1000, 0.05, 0.06),
+        _artifact(0.9, 1005, 0.10, 0.12, batch=(0.05, 0.06)),
+    ],
+    ids=["smaller", "faster", "faster-at-256"],
+)
+def test_one_gain_without_a_loss_is_enough(twin: VerifiedArtifact) -> None:
+    assert judge_twin(_facts(), FLOAT, twin, 0.01) == ""
+
+
+@pytest.mark.parametrize(
+    "twin, why",
+    [
+        (_artifact(0.9, 300, 0.20, 0.30, batch=(0.05, 0.06)), "slower beyond the noise with one row (0.2500 ms"),
+        (_artifact(0.9, 300, 0.05, 0.06, batch=(0.20, 0.30)), "slower beyond the noise with 256 rows (0.2500 ms"),
+        (_artifact(0.9, 1500, 0.05, 0.06), "larger (1.5 kB against 1 kB)"),
+    ],
+)
+def test_a_gain_does_not_make_up_for_a_loss(twin: VerifiedArtifact, why: str) -> None:
+    reason = judge_twin(_facts(), FLOAT, twin, 0.01)
+    assert why in reason
+    assert "neither" not in reason
+
+
+def test_a_difference_that_nobody_notices_is_none_however_still_the_machine_is() -> None:
+    still = _artifact(0.9, 1000, 0.1000, 0.1001)
+    assert judge_twin(_facts(), still, _artifact(0.9, 500, 0.1010, 0.1011), 0.01) == ""
+    assert "neither" in judge_twin(_facts(), still, _artifact(0.9, 1000, 0.0990, 0.0991), 0.01)
+
+
+def test_a_pair_is_compared_in_words() -> None:
+    told = compared(_facts(), FLOAT, _artifact(0.8, 250, 0.04, 0.07, batch=(0.21, 0.23)))
+    assert told == (
+        "4.00 times smaller, 2.00 times faster with one row, 2.00 times slower with 256 rows, roc_auc on valid -0.1"
+    )
+    told = compared(_facts(), FLOAT, FLOAT)
+    assert told.startswith("as large, as fast with one row, as fast with 256 rows")
+    assert told.endswith("the same roc_auc on valid")
+
+
+def test_a_reason_is_bare_without_its_head() -> None:
+    reason = judge_twin(_facts(), FLOAT, _artifact(0.8, 300, 0.05, 0.06), 0.01)
+    assert bare_reason(reason).startswith("it loses 11.11%")
 
 
 def test_a_loss_beyond_the_tolerance_is_said_with_figures() -> None:

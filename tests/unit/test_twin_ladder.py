@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from support_network import facts_of
 
-from autoopt.app.twin_ladder import CLIMBS, climbed, rungs_of
+from autoopt.app.twin_ladder import CLIMBS, climbed, entered, rungs_of, safer
 from autoopt.space import Recipe, Value
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.task.facts import Kind
@@ -24,9 +24,12 @@ FLOAT = VerifiedArtifact(
     recipe={},
     valid=Measurement(value=0.9),
     test=None,
-    latency={},
+    latency={"batch_1": {"p50_ms": 0.02}},
     parity={},
 )
+TOLERANCE = 0.02
+LOST, KEPT = 0.8, 0.9
+"""Quality that is more than the tolerance below the float artifact's, and the same."""
 
 
 def result(reason: str = "", *, valid: float | None = 0.89) -> VerifyResult:
@@ -56,11 +59,19 @@ def ahead(seconds: float = 60.0) -> float:
 NETWORK = rungs_of(Recipe({"model": "mlp"}))
 
 
-def test_networks_climb_from_plain_static_over_ranges_and_float_layers_to_dynamic() -> None:
-    assert NETWORK[0] == {"quantize": "static_int8"}
-    assert [dict(r) for r in NETWORK[1:-1]] == [{"quantize": "static_int8", **climb} for climb in CLIMBS]
-    assert NETWORK[-1] == {"quantize": "dynamic_int8"}
-    assert rungs_of(Recipe({"model": "residual_net"})) == NETWORK[:-1], "dynamic ranges do not serve convolutions"
+def found(attempts: Attempts, seconds: float = 60.0) -> tuple[Mapping[str, Value] | None, list[str]]:
+    """The rung that the climb ends at, and the forms that were tried."""
+    rung, tried = climbed(NETWORK, attempts, FACTS, TOLERANCE, until=ahead(seconds))
+    assert [t["form"] for t in tried] == [dict(rung) for rung in attempts.asked]
+    return rung, [str(t["form"]["quantize"]) for t in tried]
+
+
+def test_networks_climb_from_plain_static_over_ranges_and_float_layers_to_dynamic_and_half_precision() -> None:
+    climbs = [{"quantize": "static_int8", **climb} for climb in CLIMBS]
+    halves = [{"quantize": "fp16"}, {"quantize": "bf16"}]
+    assert list(NETWORK) == [{"quantize": "static_int8"}, *climbs, {"quantize": "dynamic_int8"}, *halves]
+    convolutions = rungs_of(Recipe({"model": "residual_net"}))
+    assert list(convolutions) == [{"quantize": "static_int8"}, *climbs, *halves], "dynamic ranges do not serve these"
 
 
 @pytest.mark.parametrize(("model", "rungs"), [("lightgbm", ({"quantize": "compact"},)), ("linear", ())])
@@ -74,34 +85,54 @@ def test_what_a_recipe_is_deployed_as_is_its_only_twin() -> None:
 
 
 def test_the_first_that_is_as_promised_ends_it() -> None:
-    attempts = Attempts(result("it loses 3 %"), result("", valid=0.895))
-    rung, tried = climbed(NETWORK, attempts, FACTS, until=ahead())
+    attempts = Attempts(result("The quantized twin is not as promised: it loses.", valid=LOST), result("", valid=KEPT))
+    rung, tried = climbed(NETWORK, attempts, FACTS, TOLERANCE, until=ahead())
     assert rung == NETWORK[1]
     assert attempts.asked == list(NETWORK[:2])
-    assert [t["reason"] for t in tried] == ["it loses 3 %", ""]
-    assert tried[0] == {"form": {"quantize": "static_int8"}, "valid": 0.89, "bytes": 100, "reason": "it loses 3 %"}
+    assert tried[0] == {
+        "form": {"quantize": "static_int8"},
+        "valid": LOST,
+        "bytes": 100,
+        "latency_ms": 0.02,
+        "reason": "it loses.",
+    }
+    assert tried[1]["reason"] == ""
 
 
-def test_where_none_is_the_one_that_lost_least_is_taken() -> None:
-    losses = [0.80, 0.84, 0.86, 0.85, 0.70]
-    attempts = Attempts(*(result("worse", valid=v) for v in losses), result("it cannot be built", valid=None))
-    rung, tried = climbed(NETWORK, attempts, FACTS, until=ahead())
-    assert rung == NETWORK[2]
-    assert len(tried) == len(NETWORK)
-    assert "valid" not in tried[-1]
+def test_where_none_is_as_promised_there_is_none() -> None:
+    attempts = Attempts(*(result("it loses", valid=LOST) for _ in NETWORK[1:]), result("no graph", valid=None))
+    rung, forms = found(attempts)
+    assert rung is None
+    assert len(forms) == len(NETWORK)
 
 
-def test_a_twin_that_is_better_and_only_not_smaller_lost_nothing() -> None:
-    attempts = Attempts(result("it loses", valid=0.88), *(result("not smaller", valid=0.99) for _ in NETWORK[1:]))
-    assert climbed(NETWORK, attempts, FACTS, until=ahead())[0] == NETWORK[1]
+def test_what_mends_a_loss_is_left_out_where_nothing_was_lost() -> None:
+    attempts = Attempts(*(result("it is slower", valid=KEPT) for _ in range(3)))
+    assert found(attempts) == (None, ["static_int8", "dynamic_int8", "fp16"])
 
 
-def test_it_stops_climbing_when_the_time_is_over() -> None:
-    attempts = Attempts(*(result("worse") for _ in NETWORK), takes_s=0.05)
-    _, tried = climbed(NETWORK, attempts, FACTS, until=ahead(0.12))
-    assert 1 <= len(tried) <= 2
+def test_what_cannot_be_built_is_not_mended_either() -> None:
+    attempts = Attempts(result("no graph", valid=None), result("no graph", valid=None), result("", valid=KEPT))
+    assert found(attempts) == ({"quantize": "fp16"}, ["static_int8", "dynamic_int8", "fp16"])
+
+
+def test_where_the_time_gets_short_the_safest_is_tried_and_no_other() -> None:
+    attempts = Attempts(result("it loses", valid=LOST), result("", valid=KEPT), takes_s=0.05)
+    assert found(attempts, seconds=0.12) == ({"quantize": "fp16"}, ["static_int8", "fp16"])
+    attempts = Attempts(result("it loses", valid=LOST), result("it loses", valid=LOST), takes_s=0.05)
+    assert found(attempts, seconds=0.12) == (None, ["static_int8", "fp16"])
+    assert safer([{"quantize": "dynamic_int8"}, {"quantize": "bf16"}]) == []
+
+
+def test_the_last_word_on_a_rung_takes_the_place_of_its_attempt() -> None:
+    first = {"form": {"quantize": "static_int8"}, "reason": ""}
+    other = {"form": {"quantize": "fp16"}, "reason": "x"}
+    (kept, last) = entered([first, other], NETWORK[0], result("it is slower"))
+    assert kept == other
+    assert (last["form"], last["reason"]) == (first["form"], "it is slower")
+    assert entered([first], None, result()) == (first,)
 
 
 def test_an_only_rung_is_not_tried_beforehand() -> None:
-    assert climbed(NETWORK[:1], Attempts(), FACTS, until=ahead()) == (NETWORK[0], ())
-    assert climbed((), Attempts(), FACTS, until=ahead()) == (None, ())
+    assert climbed(NETWORK[:1], Attempts(), FACTS, TOLERANCE, until=ahead()) == (NETWORK[0], ())
+    assert climbed((), Attempts(), FACTS, TOLERANCE, until=ahead()) == (None, ())

@@ -11,6 +11,7 @@ from autoopt.space.domains import Value
 from autoopt.strategies.base import Stage, Strategy, choice, whole
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions
 from autoopt.strategies.deploying.embeddings import int8_embeddings
+from autoopt.strategies.deploying.half import HALVES, half_weights
 from autoopt.strategies.deploying.quantizer import columns_differ, loaded, on_disk
 from autoopt.strategies.deploying.static import MINMAX, PERCENTILE, Calibration, static_int8
 from autoopt.strategies.model import Artifact, Prepared
@@ -21,8 +22,8 @@ from autoopt.task.spreading import spread_rows
 from autoopt.values import FailureReason, Slot
 
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
-    "network": ("none", "dynamic_int8", "static_int8"),
-    "exported": ("none", "dynamic_int8", "static_int8"),
+    "network": ("none", "dynamic_int8", "static_int8", *HALVES),
+    "exported": ("none", "dynamic_int8", "static_int8", *HALVES),
     "trees": ("none", "compact"),
     "linear": ("none",),
     "wide_linear": ("none", "weights_int8"),
@@ -36,10 +37,10 @@ def twin_choice(artifact_kind: str, *, convolves: bool = False) -> tuple[str, ..
     `convolves`: it is a network of convolutions, which dynamic_int8 does not serve.
     """
     if convolves:
-        return ("static_int8",)
+        return ("static_int8", *HALVES)
     return {
-        "network": ("static_int8", "dynamic_int8"),
-        "exported": ("static_int8", "dynamic_int8"),
+        "network": ("static_int8", "dynamic_int8", *HALVES),
+        "exported": ("static_int8", "dynamic_int8", *HALVES),
         "trees": ("compact",),
         "wide_linear": ("weights_int8",),
     }.get(artifact_kind, ())
@@ -55,11 +56,16 @@ class Quantize(Strategy):
     * compact (trees): the same trees in the smallest encoding that gives the same predictions.
     * dynamic_int8 (networks): int8 weights; the range of each product's input is taken anew from each batch.
     * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows. Of
-      networks of convolutions also what lies between them; for these it is the only form.
+      networks of convolutions also what lies between them; for these it is the only int8 form.
+    * fp16, bf16 (networks): weights in half precision, made float32 once, when the graph is loaded: half the bytes and
+      the speed of float; scores within 0.001 for fp16, 0.01 for bf16. fp16 keeps 11 bits, and a tensor with a weight
+      beyond its range (65504) stays float; bf16 keeps 8 bits and the range of float32. What is computed is float32, on
+      GPUs too: products in half precision, which are faster there, are not made of it. The twin's ladder tries both,
+      last, and no space does: `--set quantize=fp16`.
 
-    Weights take a quarter of the bytes. At batch 1, networks of 512 units get two to four times as fast, those of 256
-    stay as they are, and those of 128 and less get slower, as the conversions cost more than the products save; at
-    batch 256 all gain, the wide ones three times and more (scripts/bench/twin.py): measure. Embeddings of tokens are
+    In int8 weights take a quarter of the bytes. At batch 1, networks of 512 units get two to four times as fast, those
+    of 256 stay as they are, and those of 128 and less get slower, as the conversions cost more than the products save;
+    at batch 256 all gain, the wide ones three times and more (scripts/bench/twin.py): measure. Embeddings of tokens are
     looked up in int8 and summed in float. Scores, skips and embeddings of categories stay float (Jacob et al. 2018).
     On processors without VNNI, sums of uint8 x int8 may saturate: the export's parity check tells.
     calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by; calibration: minmax takes
@@ -74,7 +80,9 @@ class Quantize(Strategy):
     }
 
     form: str = choice(
-        "none", "compact", "weights_int8", "dynamic_int8", "static_int8", main=True, help="compression after training"
+        *("none", "compact", "weights_int8", "dynamic_int8", "static_int8", *HALVES),
+        main=True,
+        help="compression after training",
     )
     calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
     calibration: str = choice(MINMAX, PERCENTILE, help="how the ranges are taken from them")
@@ -107,6 +115,8 @@ class Quantize(Strategy):
         if self.form == "weights_int8" and isinstance(artifact, WideLinearArtifact):
             return artifact.int8_graph()
         graph = artifact.graph()
+        if self.form in HALVES:
+            return half_weights(graph, self.form)
         convolves = mostly_convolutions(graph)
         if self.form == "dynamic_int8":
             if convolves:  # the runtime's dynamic convolutions are several times slower than its float ones
