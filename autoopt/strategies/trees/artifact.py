@@ -99,9 +99,10 @@ class TreesArtifact(Artifact):
                 raw += values
         raw = (raw / self.arrays.trees if self.average else raw) + self.base
         with np.errstate(over="ignore"):
-            return self._linked(raw)
+            return self.linked(raw)
 
-    def _linked(self, raw: Floats) -> Floats:
+    def linked(self, raw: Floats) -> Floats:
+        """Scores (rows, columns) of sums or means over the trees (rows, outputs), the base added."""
         if self.columns == 2 and self.link == "sigmoid":
             margins = np.concatenate([raw, -raw], axis=1)
             return np.asarray(1 / (1 + np.exp(margins)))

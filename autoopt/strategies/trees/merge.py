@@ -5,6 +5,7 @@ meets twice there for a cycle.
 """
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -13,11 +14,29 @@ from autoopt.strategies.trees.arrays import Ints, TreeArrays
 
 
 @dataclass(frozen=True, kw_only=True)
+class Comparisons:
+    """How each split compares, as a graph has it: a row goes left where `x <mode> threshold` holds."""
+
+    threshold: NDArray[Any]  # (splits,), float32 or float64: the type that features are compared in
+    mode: NDArray[np.uint8]  # (splits,): modes of TreeEnsemble, 0 is <=
+
+    @classmethod
+    def of(cls, arrays: TreeArrays) -> "Comparisons":
+        """Of float32 features with the thresholds, which is the same routing whatever comes."""
+        return cls(threshold=arrays.thresholds_float32(), mode=np.zeros(arrays.splits, dtype=np.uint8))
+
+    def part(self, first: int, last: int) -> "Comparisons":
+        """Of splits first..last-1 alone."""
+        return Comparisons(threshold=self.threshold[first:last], mode=self.mode[first:last])
+
+
+@dataclass(frozen=True, kw_only=True)
 class MergedTrees:
     """Trees that share equal subtrees with each other. A child is a split, or ~leaf."""
 
     feature: Ints  # (splits,)
-    threshold: NDArray[np.float32]  # (splits,)
+    threshold: NDArray[Any]  # (splits,), float32 or float64
+    mode: NDArray[np.uint8]  # (splits,)
     left: Ints  # (splits,)
     right: Ints  # (splits,)
     missing_left: NDArray[np.bool_]  # (splits,)
@@ -25,23 +44,33 @@ class MergedTrees:
     leaf_rows: Ints  # (leaves,): for each leaf that is left, one of those it stands for
 
 
-def merge(arrays: TreeArrays, leaf_class: Ints) -> MergedTrees:
-    """Merge trees whose leaves are interchangeable where `leaf_class` (leaves,) is equal. Routing stays the same."""
+def merge(arrays: TreeArrays, leaf_class: Ints, comparisons: Comparisons | None = None) -> MergedTrees:
+    """Merge trees whose leaves are interchangeable where `leaf_class` (leaves,) is equal. Routing stays the same.
+
+    `comparisons`: where they are not those of the arrays with float32 features.
+    """
     classes, leaf_rows, leaf_new = np.unique(leaf_class, return_index=True, return_inverse=True)
     del classes
-    threshold = arrays.thresholds_float32() + np.float32(0.0)  # -0.0 and 0.0 split alike
+    given = comparisons or Comparisons.of(arrays)
+    # -0.0 and 0.0 split alike
+    compared = Comparisons(threshold=given.threshold + given.threshold.dtype.type(0.0), mode=given.mode)
     left, right = (_with_leaves(child, leaf_new) for child in (arrays.left, arrays.right))
     tree = arrays.split_tree()
     stands_for = np.arange(arrays.splits)  # what each split is replaced by: itself, an equal one, or ~leaf
-    for level in _by_height(arrays):
+    for level in by_height(arrays):
         a, b = (_resolved(child[level], stands_for) for child in (left, right))
         left[level], right[level] = a, b
         pointless = a == b
         stands_for[level[pointless]] = a[pointless]
         real = level[~pointless]
-        stands_for[real] = _first_equal(real, tree, arrays, threshold, left, right)
+        stands_for[real] = _first_equal(real, tree, arrays, compared, left, right)
     roots = _resolved(_with_leaves(arrays.roots, leaf_new), stands_for)
-    return _renumbered(arrays, threshold, left, right, roots, leaf_rows)
+    return _renumbered(arrays, compared, left, right, roots, leaf_rows)
+
+
+def bits(values: NDArray[Any]) -> Ints:
+    """Float numbers as whole ones, equal where they are equal to the bit."""
+    return values.view(f"i{values.itemsize}").astype(np.int64)
 
 
 def _with_leaves(child: NDArray[np.signedinteger], leaf_new: Ints) -> Ints:
@@ -55,7 +84,7 @@ def _resolved(child: Ints, stands_for: Ints) -> Ints:
     return np.where(child >= 0, stands_for[np.maximum(child, 0)] if len(stands_for) else child, child)
 
 
-def _by_height(arrays: TreeArrays) -> list[Ints]:
+def by_height(arrays: TreeArrays) -> list[Ints]:
     """Splits grouped by height, those above leaves only first: every child comes before its parent."""
     levels = []
     level = arrays.roots[arrays.roots >= 0]
@@ -72,9 +101,7 @@ def _by_height(arrays: TreeArrays) -> list[Ints]:
     return [part for part in np.split(order, cuts) if len(part)]
 
 
-def _first_equal(
-    level: Ints, tree: Ints, arrays: TreeArrays, threshold: NDArray[np.float32], left: Ints, right: Ints
-) -> Ints:
+def _first_equal(level: Ints, tree: Ints, arrays: TreeArrays, compared: Comparisons, left: Ints, right: Ints) -> Ints:
     """For each split of a level, the first of the level that is equal to it.
 
     Equal ones of the same tree stay apart: the second of one tree is merged with the second of another.
@@ -83,8 +110,8 @@ def _first_equal(
         return level
     keys = np.stack(
         [
-            arrays.feature[level].astype(np.int64) * 2 + arrays.missing_left[level],
-            threshold[level].view(np.int32).astype(np.int64),
+            (arrays.feature[level].astype(np.int64) * 2 + arrays.missing_left[level]) * 8 + compared.mode[level],
+            bits(compared.threshold[level]),
             left[level],
             right[level],
         ]
@@ -117,7 +144,7 @@ def _occurrence(keys: Ints, tree: Ints) -> Ints:
 
 def _renumbered(
     arrays: TreeArrays,
-    threshold: NDArray[np.float32],
+    compared: Comparisons,
     left: Ints,
     right: Ints,
     roots: Ints,
@@ -138,7 +165,8 @@ def _renumbered(
 
     return MergedTrees(
         feature=arrays.feature[splits].astype(np.int64),
-        threshold=threshold[splits],
+        threshold=compared.threshold[splits],
+        mode=compared.mode[splits],
         left=renamed(left[splits]),
         right=renamed(right[splits]),
         missing_left=arrays.missing_left[splits],
