@@ -73,6 +73,8 @@ def _other_things(folder: Path) -> set[str]:
 
 def _usual_names(folder: Path) -> set[str]:
     """Names of a bundle's files, for one whose manifest is damaged or of another version: it may be replaced too."""
+    if not (folder / MANIFEST).is_file():  # a pipe would be waited at
+        return set()
     with (folder / MANIFEST).open("rb") as file:
         ours = b'"schema_version"' in file.read(1000)
     weights = {str(p.relative_to(folder)) for p in (folder / "weights").glob("*")}

@@ -120,6 +120,12 @@ def test_a_folder_with_other_things_is_left_alone(made: Made, tmp_path: Path) ->
     assert "other things" in refusal(tmp_path / "work")
 
 
+def test_a_pipe_in_the_manifests_place_is_not_waited_at(tmp_path: Path) -> None:
+    (tmp_path / "work").mkdir()
+    os.mkfifo(tmp_path / "work" / "manifest.json")
+    assert "other things" in refusal(tmp_path / "work")
+
+
 def test_a_bundle_with_something_of_the_users_in_it_is_left_alone(made: Made, tmp_path: Path) -> None:
     folder = write_bundle(tmp_path / "bundle", made.contents)
     (folder / "predictions.csv").write_text("prediction\n")
