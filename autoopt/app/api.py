@@ -32,7 +32,7 @@ def search(
 
     `time` is wall time, '60s' or seconds (default 5m unless `trials` is given). Further options are those of
     `SearchOptions`: metric, study, space, pins, recipe, seed, slots, memory, split_column, time_column, tolerance,
-    output. Raises InputError before anything is started, StudyExists for a name that is taken.
+    targets, output. Raises InputError before anything is started, StudyExists for a name that is taken.
     """
     chosen = SearchOptions(
         data=data,

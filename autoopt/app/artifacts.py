@@ -31,14 +31,22 @@ def write_report(study: str, places: Places, output: str | Path, *, images: bool
     return path
 
 
-def export_bundle(study: str, places: Places, pick: str, output: str | Path, sign: str | None = None) -> Path:
+def export_bundle(
+    study: str,
+    places: Places,
+    pick: str,
+    output: str | Path,
+    sign: str | None = None,
+    targets: tuple[str, ...] | None = None,
+) -> Path:
     """Verify a pick and write its bundle, signed with the key in the file `sign`; returns the folder.
 
+    `targets`: runtimes that may serve it, in place of the study's.
     Raises OptionError, StudyError.
     """
     folder = Path(output).absolute()  # the ledger remembers it, and later commands run elsewhere
     check_target(Path(output))
-    return Study(study, places).export(folder, pick=pick, sign=sign)
+    return Study(study, places).export(folder, pick=pick, sign=sign, targets=targets)
 
 
 def predict_file(
@@ -136,6 +144,7 @@ def _artifact(raw: dict[str, Any]) -> VerifiedArtifact:
         test=Measurement.from_json(raw["test"]) if raw["test"] else None,
         latency=raw["latency"],
         parity=raw["parity"],
+        serving=raw.get("serving", {}),  # older bundles have none
     )
 
 

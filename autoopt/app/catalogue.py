@@ -5,6 +5,7 @@ import inspect
 import re
 from dataclasses import dataclass
 
+from autoopt.app.targets import runtime_rows
 from autoopt.devices import describe, describe_libraries, machine, slots
 from autoopt.errors import OptionError
 from autoopt.space.domains import Choice, Domain, Whole
@@ -116,4 +117,4 @@ def doctor_rows() -> list[tuple[str, str]]:
     first = slots(found)[0]
     threads = f"{first.threads} thread{'s' if first.threads != 1 else ''}"
     rows.append(("trials", f"{len(slots(found))} at a time on {first.device}, {threads} each; --slots changes it"))
-    return rows + list(describe_libraries())
+    return rows + runtime_rows() + list(describe_libraries())

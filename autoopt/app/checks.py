@@ -1,11 +1,12 @@
 """Checks of a request that need more than its own text: the places it names, and limits against the metric."""
 
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autoopt.app.collector import Collector
 from autoopt.app.options import Places, trials_problems
+from autoopt.app.targets import targets_problems
 from autoopt.bundle import check_target
 from autoopt.errors import OptionError, Problem
 from autoopt.files import Home
@@ -44,9 +45,9 @@ def output_problems(output: str | None) -> list[Problem]:
     return gather.problems
 
 
-def resume_problems(trials: int | None, output: str | None) -> list[Problem]:
+def resume_problems(trials: int | None, output: str | None, targets: Sequence[str] | None = None) -> list[Problem]:
     """What is wrong with the options of a resume, before the study is touched."""
-    return trials_problems(trials) + output_problems(output)
+    return trials_problems(trials) + output_problems(output) + targets_problems(targets)
 
 
 def _folder_problems(option: str, folder: Path, *, to_write: bool = True) -> Iterable[Problem]:

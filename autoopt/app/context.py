@@ -1,7 +1,7 @@
 """A study as it lies in the ledger, with everything parsed that its spec holds."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from autoopt.app.options import Places
@@ -29,10 +29,15 @@ class StudyContext:
     memory_bytes: int | None  # what trials may take together
     tolerance: float
     inline: bool
+    targets: tuple[str, ...] | None = None  # runtimes that an export may choose; None: those that are installed
 
     @property
     def snapshot(self) -> str:
         return str(self.home.snapshot(self.facts.fingerprint))
+
+    def to_run_by(self, targets: tuple[str, ...] | None) -> "StudyContext":
+        """The same with other runtimes to choose among; None: as the study was made."""
+        return self if targets is None else replace(self, targets=targets)
 
     @classmethod
     def load(cls, ledger: Ledger, name: str, places: Places) -> "StudyContext":
@@ -61,4 +66,5 @@ class StudyContext:
             memory_bytes=spec.get("memory_bytes"),  # older studies have none
             tolerance=float(spec["tolerance"]),
             inline=bool(spec["inline"]),
+            targets=None if spec.get("targets") is None else tuple(spec["targets"]),
         )

@@ -9,6 +9,7 @@ from autoopt.app.context import StudyContext
 from autoopt.app.ensembling import Ensembler, member_teachers
 from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
+from autoopt.app.settled_serving import serving_s, with_serving
 from autoopt.app.settled_twin import artifacts_of, settled, with_tests
 from autoopt.app.twin_ladder import climbed, entered, rungs_of, safer
 from autoopt.bundle import BundleContents, SigningKey, environment, write_bundle
@@ -96,8 +97,10 @@ class Finisher:
         if trial is None:
             raise StudyError(f"Study {self._context.study.name!r} has no trial that could be exported yet.")
         self._observer.phase(f"verifying trial {trial.number} and its twin")
-        verified = self._verify(trial, seconds)
+        serving = serving_s(seconds)
+        verified = self._verify(trial, seconds - serving)
         chosen, missed = self._choose(trial, verified)
+        verified = with_serving(verified, chosen, self._context, self._jobs, seconds=serving)
         folder = Path(output) if output else self._context.home.bundle(self._context.study.name)
         known = self._known_test_scores(trial.number)
         for artifact in artifacts_of(verified):

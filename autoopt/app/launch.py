@@ -81,11 +81,13 @@ def run_resume(
     *,
     more: Budget = Budget(),  # noqa: B008  # frozen
     output: str | None = None,
+    targets: tuple[str, ...] | None = None,
     started: float | None = None,
     observer: Observer | None = None,
 ) -> Outcome:
     """Go on with a study: with its remaining budget, or with `more` added to it.
 
+    `targets`: runtimes that this session's export may choose, in place of the study's.
     Raises StudyError, before anything is written, for a study that cannot go on here and now.
     """
     began = time.monotonic() if started is None else started
@@ -94,5 +96,7 @@ def run_resume(
         if more.seconds is not None or more.trials is not None:
             with ledger.own(name) as writer:
                 writer.extend_budget(more)
-        session = run_session(ledger, name, places, started=began, observer=observer or Silent(), output=output)
+        session = run_session(
+            ledger, name, places, started=began, observer=observer or Silent(), output=output, targets=targets
+        )
     return Outcome(study=Study(name, places), session=session)

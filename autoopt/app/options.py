@@ -66,6 +66,7 @@ class SearchOptions:
     image_size: int | None = None  # pixels a side that images are kept at
     backbone: str | Path | None = None  # file of pre-trained weights for images
     tolerance: float = 0.01
+    targets: tuple[str, ...] | None = None  # runtimes that may serve the bundle; None: those that are installed
     output: str | None = None  # where the bundle goes; default: home/bundles/STUDY
     inline: bool = False  # no processes: for debugging
     places: Places = Places()
@@ -79,6 +80,7 @@ class SearchOptions:
             *self._empty_texts(),
             *self._wrong_numbers(),
             *self._wrong_memory(),
+            *self._wrong_targets(),
             *self._clashes(),
         ]
 
@@ -116,6 +118,13 @@ class SearchOptions:
             return []
         what = f"--memory {self.memory}: the libraries of a trial alone take more."
         return [Problem(what=what, mend=f"Give {format_bytes(LEAST_MEMORY_BYTES)} or more.")]
+
+    def _wrong_targets(self) -> list[Problem]:
+        if self.targets is None:
+            return []
+        from autoopt.app.targets import targets_problems  # which loads onnxruntime
+
+        return targets_problems(self.targets)
 
     def _clashes(self) -> list[Problem]:
         found: list[Problem] = []

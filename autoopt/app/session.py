@@ -124,12 +124,22 @@ class _Parts:
 
 
 def run_session(
-    ledger: Ledger, name: str, places: Places, *, started: float, observer: Observer, output: str | None
+    ledger: Ledger,
+    name: str,
+    places: Places,
+    *,
+    started: float,
+    observer: Observer,
+    output: str | None,
+    targets: tuple[str, ...] | None = None,
 ) -> SessionResult:
-    """Go on with a study until its budget ends, then export. `started`: time.monotonic at the command's start."""
+    """Go on with a study until its budget ends, then export. `started`: time.monotonic at the command's start.
+
+    `targets`: runtimes that the export may choose, in place of those that the study was made with.
+    """
     with ExitStack() as stack:
         writer = stack.enter_context(ledger.own(name))
-        context = StudyContext.load(ledger, name, places)
+        context = StudyContext.load(ledger, name, places).to_run_by(targets)
         check_target(Path(output) if output else context.home.bundle(name))  # now, not after an hour's search
         _open_study(context, writer)
         budget_s = context.study.budget.seconds

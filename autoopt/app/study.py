@@ -1,15 +1,17 @@
 """A study in Python: `study.best`, `study.front`, `study.export(folder)`."""
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 from autoopt.app.context import StudyContext
 from autoopt.app.finish import Finisher
 from autoopt.app.jobs import Jobs
-from autoopt.app.options import Places
+from autoopt.app.options import Places, raise_all
 from autoopt.app.pick import picked
 from autoopt.app.slots import slots_for
 from autoopt.app.studies import open_ledger
+from autoopt.app.targets import targets_problems
 from autoopt.app.wiring import make_executor, make_outbox
 from autoopt.bundle import SigningKey, read_manifest
 from autoopt.ledger import StudyRow, Totals, TrialRow
@@ -85,12 +87,16 @@ class Study:
         pick: str = "best",
         observer: Observer | None = None,
         sign: str | Path | None = None,
+        targets: Sequence[str] | None = None,
     ) -> Path:
         """Verify a pick and its twin and write the bundle; returns its folder.
 
         `pick`: 'best', 'fastest', 'smallest' or a trial's number. `sign`: a PEM file with a private Ed25519 key.
+        `targets`: runtimes that may serve it, such as 'openvino'; by default those of the search.
         Raises StudyError, OptionError.
         """
+        raise_all(targets_problems(targets))
+        context = self._context.to_run_by(None if targets is None else tuple(targets))
         key = None if sign is None else SigningKey.read(sign)
         picked(self._context, self.trials, str(pick))  # what it complains of comes before anything is touched
         with (
@@ -100,7 +106,7 @@ class Study:
             make_executor(self._context, slots_for(self._context.facts.modality, self._context.slots)) as executor,
         ):
             finisher = Finisher(
-                context=self._context,
+                context=context,
                 ledger=ledger,
                 writer=writer,
                 jobs=Jobs(executor, pump=lambda: outbox.pump(writer), stopping=lambda: False),

@@ -81,6 +81,7 @@ class Understanding:
             "slots": self.options.slots,
             "memory_bytes": self.options.memory_bytes,
             "tolerance": self.options.tolerance,
+            "targets": None if self.options.targets is None else list(self.options.targets),
             "inline": self.options.inline,
         }
 

@@ -26,6 +26,7 @@ class Contender:
     size_bytes: int
     load_s: float
     memory_bytes: int
+    runtime: str  # that runs it here
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -69,13 +70,14 @@ def bench_bundles(
     """
     names = _names(folders)
     speeds: list[Speed] = []
+    bundles: dict[str, Bundle] = {}
     share_s = seconds / (len(rows) * len(threads))
     with measuring_lock() as alone:
         for count in threads:
             bundles = {name: load_bundle(f, threads=count, task=task) for name, f in zip(names, folders, strict=True)}
             for size in rows:
                 speeds += _speeds(bundles, rows=size, threads=count, seconds=share_s)
-        contenders = _contenders(dict(zip(names, folders, strict=True)), rows=max(rows), task=task)
+        contenders = _contenders(dict(zip(names, folders, strict=True)), bundles, rows=max(rows), task=task)
     return BenchReport(contenders=contenders, speeds=tuple(speeds), alone=alone)
 
 
@@ -108,12 +110,14 @@ def _speeds(bundles: Mapping[str, Bundle], *, rows: int, threads: int, seconds: 
     ]
 
 
-def _contenders(folders: Mapping[str, Path], *, rows: int, task: str | None) -> tuple[Contender, ...]:
-    """Each artifact loaded by several processes, in turns."""
+def _contenders(
+    folders: Mapping[str, Path], bundles: Mapping[str, Bundle], *, rows: int, task: str | None
+) -> tuple[Contender, ...]:
+    """Each artifact loaded by several processes, in turns; `bundles`: the same, that ran here."""
     sizes = {
         (name, artifact["role"]): int(artifact["bytes"])
-        for name, folder in folders.items()
-        for artifact in load_bundle(folder, task=task).manifest["artifacts"]
+        for name, bundle in bundles.items()
+        for artifact in bundle.manifest["artifacts"]
     }
     taken: dict[tuple[str, str], list[Footprint]] = {key: [] for key in sizes}
     for _ in range(LOADS):
@@ -126,6 +130,12 @@ def _contenders(folders: Mapping[str, Path], *, rows: int, task: str | None) -> 
             size_bytes=size,
             load_s=statistics.median(f.load_s for f in taken[name, role]),
             memory_bytes=int(statistics.median(f.memory_bytes for f in taken[name, role])),
+            runtime=_runtime(bundles[name], role),
         )
         for (name, role), size in sizes.items()
     )
+
+
+def _runtime(bundle: Bundle, role: str) -> str:
+    here = bundle.served(role)
+    return "torch" if here is None else here.serving.runtime

@@ -1,20 +1,22 @@
 """Loads a bundle: first every file is read once and compared with its hash, then what was read is what is loaded."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.bundle.contents import FRONT, SAMPLE
+from autoopt.bundle.contents import FRONT, MANIFEST, SAMPLE
 from autoopt.bundle.own_module import torch_runner
 from autoopt.bundle.signing import VerifyKey
 from autoopt.bundle.verify import damaged, verified_files
 from autoopt.errors import BundleError, DataError
-from autoopt.runtime import Feed, Front, Predictor, Runner, Session
+from autoopt.runtime import Feed, Front, Predictor, Runner, Served, Serving, served
 from autoopt.runtime.front import Columns
 from autoopt.runtime.predictor import WEIGHTS_ENDING
+from autoopt.runtime.serving import PLAIN_RUNTIME
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -25,7 +27,7 @@ class Bundle:
     """A verified bundle. `predict` takes a DataFrame (or columns by name) as raw as the training data were."""
 
     def __init__(
-        self, folder: Path, *, threads: int = 1, task: str | None = None, key: VerifyKey | None = None
+        self, folder: Path, *, threads: int | None = None, task: str | None = None, key: VerifyKey | None = None
     ) -> None:
         self.folder = folder
         self.manifest, self._files = verified_files(folder, key)
@@ -33,6 +35,7 @@ class Bundle:
         self._threads = threads
         self._task = task
         self._predictors: dict[str, Predictor] = {}
+        self._served: dict[str, Served] = {}
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -66,18 +69,39 @@ class Bundle:
             reason = f" {self.manifest['twin_reason']}" if role == "quantized" else ""
             raise BundleError(f"{self.folder} has no {role} artifact: {there}{reason}")
         if role not in self._predictors:
-            path = next(a["path"] for a in self.manifest["artifacts"] if a["role"] == role)
-            self._predictors[role] = Predictor(self._runner(path), self.front)
+            self._predictors[role] = Predictor(self._runner(role), self.front)
         return self._predictors[role]
 
-    def _runner(self, path: str) -> Runner:
+    def exported_serving(self, role: str) -> Serving:
+        """How that artifact was found to run fastest when it was exported. Raises BundleError."""
+        return Serving.parse(self._artifact(role).get("serving", {}), where=str(self.folder / MANIFEST))
+
+    def served(self, role: str) -> Served | None:
+        """How that artifact is run here, once its predictor was asked for; None of weights that only torch runs."""
+        return self._served.get(role)
+
+    def content(self, role: str) -> bytes:
+        """The file of that artifact."""
+        return self._files[self._artifact(role)["path"]]
+
+    def _artifact(self, role: str) -> dict[str, Any]:
+        found: dict[str, Any] = next(a for a in self.manifest["artifacts"] if a["role"] == role)
+        return found
+
+    def _runner(self, role: str) -> Runner:
+        path = self._artifact(role)["path"]
         content = self._files[path]
         if path.endswith(WEIGHTS_ENDING):
-            return torch_runner(self.folder, self.manifest, content, self._task, self._threads)
+            return torch_runner(self.folder, self.manifest, content, self._task, self._threads or 1)
+        wanted = self.exported_serving(role)
+        if self._threads is not None:
+            wanted = replace(wanted, threads=self._threads)
+        first = None if wanted.runtime == PLAIN_RUNTIME else self.sample_feed()
         try:
-            return Session(content, threads=self._threads)
+            self._served[role] = served(content, wanted, first=first)
         except BundleError as error:
             raise BundleError(f"{self.folder / path}: {error}") from error
+        return self._served[role].runner
 
     def scores(self, columns: Columns, *, artifact: str = "chosen") -> NDArray[np.float64]:
         """Probabilities (rows, classes), or values (rows, 1)."""
@@ -103,10 +127,15 @@ class Bundle:
 
 
 def load_bundle(
-    folder: str | Path, *, threads: int = 1, task: str | None = None, verify_key: str | Path | None = None
+    folder: str | Path,
+    *,
+    threads: int | None = None,
+    task: str | None = None,
+    verify_key: str | Path | None = None,
 ) -> Bundle:
     """Verify and load a bundle; nothing in it is executed. Raises BundleError, and OptionError for the key.
 
+    Each artifact is run as was fastest when it was exported, where that can be done here; with `threads`, on so many.
     `task`: of a module that torch could not trace, 'path/to/task.py:function'; that code is run. `verify_key`: a PEM
     file with the public Ed25519 key that the bundle must have been signed with.
     """

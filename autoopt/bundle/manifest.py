@@ -14,7 +14,7 @@ from autoopt.errors import BundleError
 from autoopt.files import sha256_file
 from autoopt.stages.contract import VerifiedArtifact
 
-LIBRARIES = ("numpy", "onnx", "onnxruntime", "pillow", "scikit-learn", "lightgbm", "torch", "optuna")
+LIBRARIES = ("numpy", "onnx", "onnxruntime", "openvino", "pillow", "scikit-learn", "lightgbm", "torch", "optuna")
 
 
 def environment() -> dict[str, Any]:
@@ -57,6 +57,7 @@ def _artifact(artifact: VerifiedArtifact, folder: Path) -> dict[str, Any]:
         "test": artifact.test.to_json() if artifact.test else None,
         "latency": dict(artifact.latency),
         "parity": dict(artifact.parity),
+        "serving": dict(artifact.serving),
         "recipe": dict(artifact.recipe),
     }
 

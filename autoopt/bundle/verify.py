@@ -15,6 +15,7 @@ from autoopt.bundle.seal import is_sealed
 from autoopt.bundle.signing import SIGNATURE, SIGNATURE_BYTES, VerifyKey
 from autoopt.errors import BundleError
 from autoopt.runtime.predictor import WEIGHTS_ENDING
+from autoopt.runtime.serving import Serving
 
 MAX_MANIFEST_BYTES = 5_000_000
 MAX_LOADED_BYTES = 1 << 31
@@ -135,6 +136,9 @@ def _listed(manifest: Mapping[str, Any]) -> tuple[dict[str, tuple[int, str]], di
     for artifact in found:
         _expect(float(artifact["latency"]["batch_1"]["p50_ms"] + 0) >= 0)  # + 0: a text is no number
         _expect(isinstance(artifact.get("parity", {}), dict))
+        serving = artifact.get("serving", {})
+        Serving.parse(serving)
+        _expect(float(serving.get("ms_1", 0.0) + 0) >= 0)
     return files, artifacts
 
 

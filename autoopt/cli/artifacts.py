@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from autoopt.cli.shared import place_options, places
+from autoopt.cli.shared import TARGETS_HELP, named, place_options, places
 
 key_option = click.option("--verify-key", metavar="FILE", help="Public Ed25519 key (PEM) that it must be signed with.")
 task_option = click.option(
@@ -45,12 +45,14 @@ def report(
 )
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Where the bundle goes.")
 @click.option("--sign", metavar="FILE", help="Sign it with this private Ed25519 key (PEM).")
+@click.option("--targets", metavar="A,B", help=TARGETS_HELP)
 @place_options
 def export(
     study: str,
     pick: str,
     output: str,
     sign: str | None,
+    targets: str | None,
     debug: bool,
     home: str | None,
     storage: str | None,
@@ -60,13 +62,15 @@ def export(
     from rich.text import Text
 
     from autoopt.app.artifacts import export_bundle
+    from autoopt.app.targets import targets_problems
     from autoopt.bundle import has_weights_only
     from autoopt.cli.results import predict_command, print_commands, print_exported
     from autoopt.cli.screen import console_for, place
 
     console = console_for(as_json=False)
     with console.status("verifying, measuring, writing ..."):
-        folder = export_bundle(study, places(home, storage, tracking_uri), pick, output, sign)
+        where = places(home, storage, tracking_uri, also=targets_problems(named(targets)))
+        folder = export_bundle(study, where, pick, output, sign, named(targets))
     manifest = json.loads((folder / "manifest.json").read_text())
     print_exported(console, manifest)
     console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)

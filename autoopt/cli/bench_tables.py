@@ -36,11 +36,12 @@ def speeds_table(report: BenchReport) -> Table:
 def loads_table(report: BenchReport) -> Table:
     """A line for each artifact: its file, and what a process of its own needs for it."""
     several = len({c.bundle for c in report.contenders}) > 1
-    table = _table([*(["bundle"] if several else []), "artifact"], ["file", "ready after", "memory"])
+    table = _table([*(["bundle"] if several else []), "artifact", "run by"], ["file", "ready after", "memory"])
     for c in report.contenders:
         table.add_row(
             *([Text(c.bundle)] if several else []),
             c.role,
+            c.runtime,
             format_bytes(c.size_bytes),
             milliseconds(1000 * c.load_s),
             format_bytes(c.memory_bytes),

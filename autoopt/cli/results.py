@@ -17,6 +17,7 @@ from autoopt.cli.screen import place
 from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import StopReason
+from autoopt.report.serving import served_words
 from autoopt.report.wording import NONE, choices_that_matter, fallen_twins, measure_cells, milliseconds, number
 from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.task.facts import Modality
@@ -79,6 +80,9 @@ def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
     console.print(artifact_table(manifest))
     raw = RAW.get(manifest.get("modality", ""), "raw columns")
     console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, {raw} in", style="dim"))
+    served = served_words(next(a for a in manifest["artifacts"] if a["role"] == manifest["chosen"]))
+    if served:
+        console.print(Text(served, style="dim"))
     if manifest.get("twin_compared"):
         console.print(Text(f"quantized beside float: {manifest['twin_compared']}", style="dim"))
     for attempt in fallen_twins(manifest.get("twins_tried", ())):

@@ -4,13 +4,14 @@ import time
 
 import click
 
-from autoopt.cli.shared import Number, duration_option, place_options, places
+from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, named, place_options, places
 
 
 @click.command()
 @click.argument("study")
 @click.option("--time", "time_s", metavar="2m", callback=duration_option, help="Add this much wall time.")
 @click.option("--trials", type=Number(int), metavar="N", help="Add N trials.")
+@click.option("--targets", metavar="A,B", help=TARGETS_HELP)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
 @place_options
@@ -18,6 +19,7 @@ def resume(
     study: str,
     time_s: float | None,
     trials: int | None,
+    targets: str | None,
     output: str | None,
     as_json: bool,
     debug: bool,
@@ -38,7 +40,7 @@ def resume(
     from autoopt.cli.screen import console_for, print_resuming
     from autoopt.values import Budget
 
-    where = places(home, storage, tracking_uri, also=resume_problems(trials, output))
+    where = places(home, storage, tracking_uri, also=resume_problems(trials, output, named(targets)))
     more = Budget(seconds=time_s, trials=trials)
     stored = Study(study, where)
     console = console_for(as_json)
@@ -46,5 +48,7 @@ def resume(
     earlier = (stored.row.spent_s, stored.trials)
     about = (stored.context.facts, stored.context.space, budget)
     with watcher(console, *about, started, *earlier) as observer:
-        outcome = run_resume(study, where, more=more, output=output, started=started, observer=observer)
+        outcome = run_resume(
+            study, where, more=more, output=output, targets=named(targets), started=started, observer=observer
+        )
     return print_outcome(console, outcome, as_json=as_json)

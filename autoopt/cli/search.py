@@ -6,7 +6,7 @@ import time
 import click
 
 from autoopt.app.options import Places, SearchOptions
-from autoopt.cli.shared import Number, duration_option, misread, place_options
+from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, named, place_options
 
 
 @click.command()
@@ -45,6 +45,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 @click.option(
     "--tolerance", type=Number(float), metavar="SHARE", default=0.01, help="Loss a twin may have. Default: 0.01"
 )
+@click.option("--targets", metavar="A,B", help=TARGETS_HELP)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
 @click.option("--dry-run", is_flag=True, help="Show what was understood and what would be searched; run nothing.")
 @click.option("--inline", is_flag=True, help="Run trials in this process, one at a time: for debugging.")
@@ -54,6 +55,7 @@ def search(
     data: str,
     objectives: str | None,
     text: str | None,
+    targets: str | None,
     dry_run: bool,
     as_json: bool,
     debug: bool,
@@ -85,6 +87,7 @@ def search(
         data=data,
         objectives=tuple(x.strip() for x in objectives.split(",")) if objectives is not None else None,
         text=tuple(x.strip() for x in text.split(",")) if text is not None else (),
+        targets=named(targets),
         places=Places(home=home, storage=storage, tracking_uri=tracking_uri),
         misread=misread(),
         **rest,  # type: ignore[arg-type]  # click has parsed each to its field's type

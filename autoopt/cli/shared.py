@@ -15,6 +15,14 @@ def command_name() -> str:
     return os.environ.get("AUTOOPT_COMMAND", "autoopt")
 
 
+TARGETS_HELP = "Runtimes that may serve the bundle: onnxruntime,openvino. Default: what is installed"
+
+
+def named(text: str | None) -> tuple[str, ...] | None:
+    """Names of a list such as 'onnxruntime,openvino', each once; None where nothing was said."""
+    return None if text is None else tuple(dict.fromkeys(name.strip() for name in text.split(",")))
+
+
 F = TypeVar("F", bound=Callable[..., Any])
 _MISREAD = "autoopt.misread"
 

@@ -1,6 +1,7 @@
 """How a graph is run: by which runtime, on how many threads, with which of its options."""
 
 import os
+import reprlib
 import sys
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, fields, replace
@@ -57,11 +58,11 @@ class Serving:
         A runtime that is not known here may be another version's. Raises BundleError.
         """
         if not isinstance(raw, Mapping):
-            raise BundleError(f"{where} does not say how its graph is run: {raw!r}. Export again.")
+            raise BundleError(f"{where} does not say how its graph is run: {reprlib.repr(raw)}. Export again.")
         known = {f.name: raw[f.name] for f in fields(cls) if f.name in raw}
         wrong = [name for name, value in known.items() if not _fits(name, value)]
         if wrong:
-            told = ", ".join(f"{name} {known[name]!r}" for name in wrong)
+            told = ", ".join(f"{name} {reprlib.repr(known[name])}" for name in wrong)
             raise BundleError(f"{where} says that a graph is run with {told}, which cannot be. Export again.")
         return cls(**known)
 

@@ -10,6 +10,7 @@ EVALUATE_ENTRY = "autoopt.stages.worker:evaluate"
 REMEASURE_ENTRY = "autoopt.stages.worker:remeasure"
 VERIFY_ENTRY = "autoopt.stages.worker:verify"
 SELECT_ENTRY = "autoopt.stages.worker:select"
+SERVE_ENTRY = "autoopt.stages.worker:serve"
 
 AUGMENTED: Final = "augmented.png"
 """A picture beside a training on images, and in its bundle: some of them, and what augmentation made of them."""
@@ -181,6 +182,7 @@ class VerifiedArtifact:
         str, Any
     ]  # {"batch_1": {"p50_ms", "p95_ms", "low_ms", "high_ms"}, "batch_256": {...}, "threads": 1}
     parity: Mapping[str, Any]  # {"rows", "max_abs_difference", "label_agreement", "tolerance", "holds"}
+    serving: Mapping[str, Any] = field(default_factory=dict)  # runtime.Fastest as JSON; empty: nothing was tried
 
     def to_json(self) -> dict[str, Any]:
         raw = {**asdict(self), "valid": self.valid.to_json()}
@@ -190,6 +192,21 @@ class VerifiedArtifact:
     def from_json(cls, raw: Mapping[str, Any]) -> "VerifiedArtifact":
         test = Measurement.from_json(raw["test"]) if raw["test"] else None
         return cls(**{**raw, "valid": Measurement.from_json(raw["valid"]), "test": test})
+
+
+@dataclass(frozen=True, kw_only=True)
+class ServeJob:
+    """Find out how the artifacts of an export run fastest, with every slot idle, for about `seconds`."""
+
+    snapshot: str
+    graphs: Mapping[str, str]  # path by role, the one that matters most first
+    exact: tuple[str, ...]  # roles whose scores another runtime must give too; of the others, the quality
+    runtimes: tuple[str, ...]  # that may be chosen
+    tolerance: float  # as VerifyJob's
+    seconds: float
+
+    def to_json(self) -> dict[str, Any]:
+        return asdict(self)
 
 
 @dataclass(frozen=True, kw_only=True)

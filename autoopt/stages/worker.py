@@ -6,11 +6,12 @@ from typing import Any
 
 from autoopt.files import Store
 from autoopt.space.recipe import Recipe
-from autoopt.stages.contract import EvaluateJob, RemeasureJob, Reporter, SelectJob, VerifyJob
+from autoopt.stages.contract import EvaluateJob, RemeasureJob, Reporter, SelectJob, ServeJob, VerifyJob
 from autoopt.stages.ensemble_flow import candidate_of
 from autoopt.stages.evaluate import evaluate_recipe
 from autoopt.stages.remeasure import remeasure_artifacts
 from autoopt.stages.selecting import select_members
+from autoopt.stages.serve import serve_artifacts
 from autoopt.stages.verify import verify_pair
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import Rank, Slot
@@ -57,3 +58,10 @@ def verify(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str
     """Run a VerifyJob; returns VerifyResult as JSON. Raises StageFailure when the float artifact cannot be had."""
     job = VerifyJob(**payload)
     return verify_pair(Snapshot.open(Path(job.snapshot)), Store(Path(job.store)), job, slot, report).to_json()
+
+
+def serve(payload: Mapping[str, Any], slot: Slot, report: Reporter) -> dict[str, Any]:
+    """Run a ServeJob; returns what was chosen by role. Raises StageFailure when a graph does not run."""
+    job = ServeJob(**payload)
+    report("serve")
+    return serve_artifacts(Snapshot.open(Path(job.snapshot)), job)

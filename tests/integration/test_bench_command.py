@@ -31,6 +31,7 @@ def test_two_bundles_are_measured_in_turns_at_every_size(searched: Searched, tmp
     assert [(s["bundle"], s["role"], s["rows"]) for s in found["speeds"]] == [(*n, r) for r in (1, 16) for n in named]
     for artifact in found["artifacts"]:
         assert artifact["load_s"] > 0
+        assert artifact["runtime"] == "onnxruntime"
         assert 0 < artifact["memory_bytes"] < 1e9, "of loading one tree, not of what Python has imported"
     for speed in found["speeds"]:
         latency = speed["latency"]
