@@ -8,34 +8,46 @@ from autoopt.planners.optuna_planner import OptunaPlanner
 from autoopt.space import Choice, Space
 from autoopt.stages.contract import REMEASURE_ENTRY, RemeasureJob
 from autoopt.strategies import MODEL, models
+from autoopt.task.facts import Modality
 from autoopt.tracking import TrackingOutbox
 from autoopt.values import Slot
 
 PRELOAD = ("autoopt.stages.worker", "autoopt.stages.preload")
 """Imported by the fork server before the first trial: what every trial needs."""
-WARM = ("torch",)
-"""Imported after the first trial was dispatched: slow to import, and not every trial needs it; trees never do."""
+NETWORKS = ("torch", "torch._dynamo")
+"""Slow to import, and for networks alone; torch imports the second one, for a second, when an optimizer is made."""
+EXPORTER = ("autoopt.stages.preload_exporter",)
+"""The same, for networks whose graph torch writes: all but those for tables."""
 
 
 def make_executor(context: StudyContext, slots: tuple[Slot, ...]) -> Executor:
     """Processes from a fork server, or everything in this process for debugging."""
     if context.inline:
         return InlineExecutor(slots[:1])
+    preload, warm = imports_ahead(context.space)
     return ProcessExecutor(
         slots,
         log_folder=context.home.logs(context.study.name),
-        preload=PRELOAD,
-        warm=WARM if workers_need_torch(context.space) else (),
+        preload=preload,
+        warm=warm,
         memory_bytes=context.memory_bytes,
     )
 
 
-def workers_need_torch(space: Space) -> bool:
-    """Whether some model of the space learns in steps."""
+def imports_ahead(space: Space) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What workers import before the first trial, and what beside it.
+
+    What every trial needs comes first, so that none pays for it; what only some need must not keep the first waiting.
+    """
     known = models()
     domains = [d.domain for d in space.dimensions if d.name == MODEL]
     names = [str(value) for domain in domains if isinstance(domain, Choice) for value in domain.values]
-    return any(known[name].learns_in_steps for name in names)
+    networks = [name for name in names if known[name].learns_in_steps]
+    exported = [name for name in networks if Modality.TABULAR not in known[name].modalities]
+    libraries = (*(NETWORKS if networks else ()), *(EXPORTER if exported else ()))
+    if networks and networks == names:
+        return (*PRELOAD, *libraries), ()
+    return PRELOAD, libraries
 
 
 def make_planner(ledger: Ledger, context: StudyContext) -> Planner:
