@@ -29,6 +29,7 @@ class StudyContext:
     memory_bytes: int | None  # what trials may take together
     tolerance: float
     inline: bool
+    pick: str  # what is exported at a session's end
     targets: tuple[str, ...] | None = None  # runtimes that an export may choose; None: those that are installed
 
     @property
@@ -66,5 +67,6 @@ class StudyContext:
             memory_bytes=spec.get("memory_bytes"),  # older studies have none
             tolerance=float(spec["tolerance"]),
             inline=bool(spec["inline"]),
+            pick=str(spec.get("pick", "best")),  # older studies have none
             targets=None if spec.get("targets") is None else tuple(spec["targets"]),
         )

@@ -11,13 +11,13 @@ from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
 from autoopt.app.settled_serving import serving_s, with_serving
 from autoopt.app.settled_twin import artifacts_of, settled, with_tests
-from autoopt.app.twin_ladder import climbed, entered, rungs_of, safer
+from autoopt.app.twin_ladder import climbed, entered, fitting, rungs_of, safer
 from autoopt.bundle import BundleContents, SigningKey, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
 from autoopt.orchestrator.loop import Outbox
-from autoopt.orchestrator.selection import best, front, provisional, value
+from autoopt.orchestrator.selection import TWIN, best, feasible, front, provisional, value
 from autoopt.orchestrator.teacher import teacher_key
 from autoopt.report import StudyView, render_report
 from autoopt.space import Recipe, Value
@@ -29,6 +29,7 @@ from autoopt.stages.contract import (
     VerifyJob,
     VerifyResult,
 )
+from autoopt.stages.judge import relative_loss
 from autoopt.values import Measurement, TrialState, broken
 
 MAX_REMEASURED = 16
@@ -76,7 +77,7 @@ class Finisher:
 
         `ensemble_s` comes on top of `seconds`. None without any candidate.
         """
-        if self.candidate("best") is None:
+        if self.candidate(self._context.pick) is None:
             return None
         end = time.monotonic() + seconds
         self._observer.phase("measuring the best again, everything idle")
@@ -85,7 +86,7 @@ class Finisher:
             began = time.monotonic()
             self._ensembler.build(ensemble_s)
             end += time.monotonic() - began
-        return self.export("best", output=output, seconds=max(1.0, end - time.monotonic()))
+        return self.export(self._context.pick, output=output, seconds=max(1.0, end - time.monotonic()))
 
     def candidate(self, pick: str) -> TrialRow | None:
         """The trial that a pick names; the nearest miss where no trial is feasible. Raises OptionError, StudyError."""
@@ -125,6 +126,9 @@ class Finisher:
         A final figure may drop a trial from the front and let another in, so it goes on until the front is settled.
         """
         end = time.monotonic() + seconds
+        if self._context.pick == TWIN:  # each form against the others, in turns: they were measured one after another
+            self._measure_again(feasible(self._ledger.trials(self._context.study.name))[:MAX_REMEASURED], seconds)
+            return
         for share in REMEASURING_SHARES:
             chosen = self._unsettled()[:MAX_REMEASURED]
             left_s = min(share * seconds, end - time.monotonic())
@@ -175,7 +179,7 @@ class Finisher:
             # Which form serves as the twin is settled without the test split; that is looked at once, at the end.
             return self._verify_pair(recipe, changes, seconds=seconds, look_at_test=False)
 
-        rungs = rungs_of(recipe)
+        rungs = fitting(rungs_of(recipe), self._context.facts, self._jobs.slot)
         rung, tried = climbed(rungs, attempt, self._context.facts, self._context.tolerance, until=until)
         while True:
             left_s = max(1.0, until - time.monotonic())
@@ -230,19 +234,23 @@ class Finisher:
         deployed = "float" if trial.recipe.get("quantize", "none") == "none" else "quantized"
         pair = {"float": verified.float_artifact, "quantized": verified.twin}
         other = "quantized" if deployed == "float" else "float"
-        missed = {role: self._missed(trial, artifact) for role, artifact in pair.items() if artifact}
+        original = verified.float_artifact
+        missed = {role: self._missed(trial, artifact, original) for role, artifact in pair.items() if artifact}
         if deployed in missed and not missed[deployed]:
             return deployed, ""
         if other in missed and not missed[other]:
             return other, ""
         return (deployed, missed[deployed]) if deployed in missed else (other, missed[other])
 
-    def _missed(self, trial: TrialRow, artifact: VerifiedArtifact) -> str:
+    def _missed(self, trial: TrialRow, artifact: VerifiedArtifact, original: VerifiedArtifact) -> str:
         """The limits that an exported artifact breaks, in words."""
         batch_1, batch_256 = artifact.latency["batch_1"], artifact.latency["batch_256"]
         measures = {
             **trial.measures,
             "quality": artifact.valid,
+            "quality_drop": Measurement(
+                value=100 * relative_loss(self._context.facts, original.valid.value, artifact.valid.value)
+            ),
             "size_bytes": Measurement(value=artifact.size_bytes),
             "latency_ms": Measurement(value=batch_1["p50_ms"]),
             "latency_p95_ms": Measurement(value=batch_1["p95_ms"]),

@@ -65,7 +65,10 @@ class SearchOptions:
     image: str | None = None  # the column that names image files
     image_size: int | None = None  # pixels a side that images are kept at
     backbone: str | Path | None = None  # file of pre-trained weights for images
+    rows: str | Path | None = None  # that a graph of the user's own, given as `data`, is compressed on
+    normalize: str | None = None  # of images for such a graph
     tolerance: float = 0.01
+    pick: str = "best"  # what is exported at the end
     targets: tuple[str, ...] | None = None  # runtimes that may serve the bundle; None: those that are installed
     output: str | None = None  # where the bundle goes; default: home/bundles/STUDY
     inline: bool = False  # no processes: for debugging

@@ -5,18 +5,20 @@ from collections.abc import Sequence
 from autoopt.app.context import StudyContext
 from autoopt.errors import OptionError, StudyError
 from autoopt.ledger import TrialRow
-from autoopt.orchestrator.selection import PICKS, best, cheapest, nearest_miss
+from autoopt.orchestrator.selection import PICKS, TWIN, best, cheapest, nearest_miss, twin
 from autoopt.values import LATENCY_MS, SIZE_BYTES
 
 
 def picked(context: StudyContext, trials: Sequence[TrialRow], pick: str) -> TrialRow | None:
-    """The trial of 'best', 'fastest', 'smallest' or a number; the nearest miss where no trial is feasible.
+    """The trial of 'best', 'fastest', 'smallest', 'twin' or a number; the nearest miss where no trial is feasible.
 
     None when no trial left anything. Raises OptionError for other words, StudyError for a trial that left nothing.
     """
     direction = context.facts.metric_direction
     if pick == "best":
         found = best(trials, direction)
+    elif pick == TWIN:
+        found = twin(trials, direction)
     elif pick in PICKS:
         measure = LATENCY_MS if pick == "fastest" else SIZE_BYTES
         found = cheapest(trials, direction, context.tolerance, measure)

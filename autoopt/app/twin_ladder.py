@@ -8,8 +8,9 @@ from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifyResult
 from autoopt.stages.judge import bare_reason, relative_loss
-from autoopt.strategies import twin_values
+from autoopt.strategies import Quantize, twin_values
 from autoopt.task.facts import TaskFacts
+from autoopt.values import Slot
 
 STATIC = "static_int8"
 CLIMBS: tuple[Mapping[str, Value], ...] = (
@@ -56,6 +57,11 @@ def climbed(
     """
     if len(rungs) < 2:
         return (rungs[0] if rungs else None), ()
+def fitting(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> tuple[Mapping[str, Value], ...]:
+    """Those whose form means anything for this task."""
+    return tuple(r for r in rungs if Quantize.value_applies(r["quantize"], facts, slot) is None)
+
+
     tried: list[Mapping[str, Any]] = []
     left, too_much = list(rungs), True
     while left:

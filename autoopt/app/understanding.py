@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from autoopt.app.brought import prepare_brought
 from autoopt.app.checks import (
     check_backbone,
     check_pins,
@@ -81,6 +82,7 @@ class Understanding:
             "slots": self.options.slots,
             "memory_bytes": self.options.memory_bytes,
             "tolerance": self.options.tolerance,
+            "pick": self.options.pick,
             "targets": None if self.options.targets is None else list(self.options.targets),
             "inline": self.options.inline,
         }
@@ -132,6 +134,8 @@ def understand(options: SearchOptions) -> Understanding:
 
 
 def _task(options: SearchOptions, gather: Collector) -> PreparedTask | None:
+    if _modality(options) is Modality.GRAPH:
+        return gather.attempt(lambda: prepare_brought(str(options.data), _task_options(options)))
     return gather.attempt(lambda: prepare_task(options.data, _task_options(options)))
 
 
@@ -180,6 +184,8 @@ def _task_options(options: SearchOptions) -> TaskOptions:
         image=options.image,
         image_size=options.image_size,
         backbone=options.backbone,
+        rows=options.rows,
+        normalize=options.normalize,
         seed=options.seed,
     )
 

@@ -74,6 +74,7 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "trial": contents.trial.number,
         "pick": contents.pick,
         "modality": facts.modality.value,
+        "raw_form": facts.raw_form.value,
         "kind": facts.kind.value,
         "target": facts.target,
         "classes": list(facts.classes),

@@ -33,7 +33,7 @@ def signature(contents: BundleContents) -> dict[str, str]:
     the runtime refuses, naming column and rows. A module's inputs are MLflow's named tensors.
     """
     facts = contents.facts
-    inputs = _tensors(facts) if facts.modality is Modality.MODULE else _columns(facts)
+    inputs = _tensors(facts) if facts.raw_form is Modality.MODULE else _columns(facts)
     label = "string" if facts.kind.classifies and not facts.numeric_classes else "double"
     outputs: list[dict[str, Any]] = [{"name": "prediction", "type": label, "required": True}]
     outputs += [{"name": f"probability_{c}", "type": "double", "required": True} for c in facts.classes]
@@ -42,7 +42,7 @@ def signature(contents: BundleContents) -> dict[str, str]:
 
 def write_mlmodel(folder: Path, contents: BundleContents) -> None:
     """Add MLmodel, its input example and its requirements to a bundle that is being written."""
-    modality = contents.facts.modality
+    modality = contents.facts.raw_form
     example, told = _example(contents.verified.sample["columns"], modality)
     (folder / EXAMPLE).write_text(json.dumps(example, ensure_ascii=False))
     needed = (*NEEDED, "pillow") if modality is Modality.IMAGES else NEEDED

@@ -126,6 +126,8 @@ def _data_words(facts: TaskFacts, image: str | None) -> str:
     def typed(words: str) -> str:
         return json.dumps(words, ensure_ascii=False)
 
+    if facts.graph is not None:
+        return f"{facts.graph.name} --data ROWS"
     if facts.modality is Modality.MODULE:
         return facts.module or "TASK"
     has_target = image is not None or any(c.role is Role.TARGET for c in facts.columns)  # which demos, folders say
@@ -148,7 +150,7 @@ def _fill(building: Path, contents: BundleContents) -> None:
     head = RECIPE_HEAD.format(trial=contents.trial.number, study=contents.study.name, data=data)
     (building / "recipe.yaml").write_text(head + Recipe(contents.trial.recipe).to_yaml(), encoding="utf-8")
     if not is_torch(verified.float_artifact):  # weights run in the user's own code alone: `predict --task`
-        write_script(building, facts.modality)
+        write_script(building, facts.raw_form)
     weights = building / "weights"
     if verified.weights:
         weights.mkdir()

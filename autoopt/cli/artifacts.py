@@ -64,7 +64,7 @@ def export(
     from autoopt.app.artifacts import export_bundle
     from autoopt.app.targets import targets_problems
     from autoopt.bundle import has_weights_only
-    from autoopt.cli.results import predict_command, print_commands, print_exported
+    from autoopt.cli.results import predict_command, print_commands, print_exported, raw_form
     from autoopt.cli.screen import console_for, place
 
     console = console_for(as_json=False)
@@ -76,7 +76,7 @@ def export(
     console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)
     bundle = shlex.quote(place(folder))
     task = manifest["module"]["reference"] if has_weights_only(folder) else ""
-    print_commands(console, [predict_command(bundle, manifest["modality"], task)])
+    print_commands(console, [predict_command(bundle, raw_form(manifest), task)])
     return 0
 
 

@@ -18,6 +18,7 @@ from autoopt.errors import AutooptError
 
 COMMANDS = {
     "search": "search",
+    "compress": "compress",
     "resume": "resume",
     "studies": "studies",
     "show": "studies",

@@ -13,6 +13,7 @@ from rich.text import Text
 from autoopt.app.launch import Outcome
 from autoopt.app.study import Study
 from autoopt.bundle import has_weights_only
+from autoopt.cli.compressed import print_drop_in, print_ladder
 from autoopt.cli.screen import place
 from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
@@ -78,7 +79,7 @@ def artifact_table(manifest: Mapping[str, Any]) -> Table:
 def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
     """The pair, and all that has to be said about it."""
     console.print(artifact_table(manifest))
-    raw = RAW.get(manifest.get("modality", ""), "raw columns")
+    raw = RAW.get(raw_form(manifest), "raw columns")
     console.print(Text(f"* predict uses this one; {manifest['metric']}, one thread, {raw} in", style="dim"))
     served = served_words(next(a for a in manifest["artifacts"] if a["role"] == manifest["chosen"]))
     if served:
@@ -94,6 +95,11 @@ def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
         console.print(Text(f"  {manifest['missed']}", style="yellow"))
 
 
+def raw_form(manifest: Mapping[str, Any]) -> str:
+    """How a bundle's raw rows are given; older bundles say only what they learned from."""
+    return str(manifest.get("raw_form", manifest.get("modality", "")))
+
+
 def _read_manifest(study: Study) -> dict[str, Any] | None:
     folder = study.bundle
     return json.loads((folder / "manifest.json").read_text()) if folder else None
@@ -103,12 +109,16 @@ def print_study(console: Console, study: Study) -> None:
     """Front, exported pair, counts: what `search` ends with and `show` begins with."""
     manifest = _read_manifest(study)
     front = study.front
-    if front:
+    if study.context.facts.graph is not None:
+        print_ladder(console, study, manifest)
+    elif front:
         baseline = manifest["baseline"]["valid"] if manifest else None
         console.print(front_table(front, study.context.facts.metric, baseline))
         console.print()
     if manifest:
         print_exported(console, manifest)
+        if study.context.facts.graph is not None:
+            print_drop_in(console, study, manifest)
         console.print()
     console.print(Text(counts_line(study)))
 
@@ -173,7 +183,7 @@ def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
         bundle = shlex.quote(place(study.bundle))
         task = study.context.facts.module if has_weights_only(study.bundle) else ""
         found[:0] = [
-            predict_command(bundle, study.context.facts.modality, task),
+            predict_command(bundle, study.context.facts.raw_form, task),
             (f"{me} check {bundle}{_task_words(task)}", "on this machine"),
         ]
     return [*found, (f"{me} ui{where}", "the same in MLflow")]

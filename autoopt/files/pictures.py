@@ -8,9 +8,9 @@ import io
 import struct
 import warnings
 import zlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -180,3 +180,16 @@ def _damaged(content: bytes) -> PictureError:
         return PictureError("is empty")
     known = (b"\xff\xd8", b"\x89PNG", b"GIF8", b"BM", b"RIFF", b"II*\0", b"MM\0*", b"P5", b"P6")
     return PictureError("is cut short or damaged" if content.startswith(known) else "is no image")
+
+
+def as_input(pixels: NDArray[np.uint8], form: Mapping[str, Any]) -> NDArray[Any]:
+    """Pixels (rows, height, width, 3) as a graph takes them that was not made here.
+
+    `form` says how: "dtype"; "scale", "mean" and "std", as each value becomes (value / scale - mean) / std; "layout",
+    NCHW or NHWC.
+    """
+    values: NDArray[Any] = pixels
+    if form["dtype"] != "uint8":
+        mean, std = np.asarray(form["mean"], dtype=np.float32), np.asarray(form["std"], dtype=np.float32)
+        values = ((pixels.astype(np.float32) / np.float32(form["scale"]) - mean) / std).astype(form["dtype"])
+    return np.ascontiguousarray(values.transpose(0, 3, 1, 2) if form["layout"] == "NCHW" else values)

@@ -7,9 +7,13 @@ feasible.
 from collections.abc import Iterable, Sequence
 
 from autoopt.ledger import TrialRow
-from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Direction, Limit, Objective, TrialState
+from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY, SIZE_BYTES, Direction, Limit, Objective, TrialState
 
 PICKS = ("best", "fastest", "smallest")
+TWIN = "twin"
+"""Of a graph that is compressed: what takes its place."""
+SAME_SPEED = 1.02
+"""What is less than two per cent slower is as fast."""
 
 
 def value(trial: TrialRow, measure: str) -> float:
@@ -69,6 +73,31 @@ def cheapest(trials: Sequence[TrialRow], direction: Direction, tolerance: float,
     reference = value(top, QUALITY)
     near = [t for t in feasible(trials) if within_tolerance(value(t, QUALITY), reference, direction, tolerance)]
     return min(near, key=lambda t: (value(t, measure), *quality_order(t, direction)))
+
+
+def twin(trials: Sequence[TrialRow], direction: Direction) -> TrialRow | None:
+    """The smallest feasible trial that is not slower than the float one; that one itself where there is none.
+
+    Where the float one is not feasible, what is smallest of those that are.
+    """
+    usable = feasible(trials)
+    original = next((t for t in usable if t.recipe.get("quantize", "none") == "none"), None)
+    if original is not None:
+        usable = [original, *(t for t in usable if _takes_its_place(t, original))]
+    return min(usable, key=lambda t: (value(t, SIZE_BYTES), *quality_order(t, direction)), default=None)
+
+
+def _takes_its_place(trial: TrialRow, original: TrialRow) -> bool:
+    return trial is not original and not any(is_slower(trial, original, m) for m in (LATENCY_MS, LATENCY_BATCH_MS))
+
+
+def is_slower(trial: TrialRow, other: TrialRow, measure: str) -> bool:
+    """Whether a latency is higher beyond the noise: all of its blocks, and by two per cent."""
+    mine, theirs = trial.measures.get(measure), other.measures.get(measure)
+    if mine is None or theirs is None:
+        return mine is None
+    apart = (mine.value if mine.low is None else mine.low) > (theirs.value if theirs.high is None else theirs.high)
+    return apart and mine.value > SAME_SPEED * theirs.value
 
 
 def front(trials: Iterable[TrialRow], objectives: Sequence[Objective]) -> list[TrialRow]:

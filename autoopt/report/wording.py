@@ -52,10 +52,10 @@ def measure_cells(measures: Measures) -> tuple[str, str, str]:
 def data_words(facts: TaskFacts) -> str:
     """What the data are, in one line: `10,000 images, kept at 32 × 32 pixels`, `150 rows, 5 columns`."""
     rows = sum(facts.rows.values())
-    if facts.modality is Modality.IMAGES:
+    if facts.raw_form is Modality.IMAGES:
         height, width, _ = facts.tensors[0].shape
         return f"{rows:,} images, kept at {height} × {width} pixels"
-    if facts.modality is Modality.MODULE:
+    if facts.raw_form is Modality.MODULE:
         return f"{rows:,} rows of {', '.join(tensor_words(t) for t in facts.tensors)}"
     return f"{rows:,} rows, {len(facts.columns)} column{'s' if len(facts.columns) != 1 else ''}"
 

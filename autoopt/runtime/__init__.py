@@ -6,7 +6,7 @@ from autoopt.runtime.predictor import BATCH_ROWS, Predictor, chosen_graph, rows_
 from autoopt.runtime.reference import reference_call, reference_session
 from autoopt.runtime.serve import Served, served
 from autoopt.runtime.serving import Serving
-from autoopt.runtime.session import Runner, Session
+from autoopt.runtime.session import Runner, Session, as_scores
 from autoopt.runtime.timing import Latency, latency
 
 __all__ = [
@@ -21,6 +21,7 @@ __all__ = [
     "Served",
     "Serving",
     "Session",
+    "as_scores",
     "cell_number",
     "cell_text",
     "chosen_graph",

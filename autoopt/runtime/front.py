@@ -6,6 +6,8 @@
      "inputs": [{"name": "age", "type": "number", "input": "age"}, ...], "outputs": {"scores": "scores"}}
 
 Types: 'number', 'category' and 'text' are columns; 'image' and 'tensor' have the "dtype" and "shape" of one row too.
+Of a graph that was not made here an image has a "form", as `files.pictures.as_input` reads it, a tensor the "columns"
+of a table that it may be taken from, and the outputs a "form", as `session.as_scores` reads it.
 """
 
 import json
@@ -63,16 +65,18 @@ class FrontInput:
     input: str  # name of the graph's input
     dtype: str = ""  # of an image or tensor: numpy's name of it
     shape: tuple[int, ...] = ()  # of one row of it: (height, width, 3) for an image
+    form: Mapping[str, Any] | None = None  # of an image that the graph takes otherwise than as these pixels
+    columns: tuple[str, ...] = ()  # of a table that a tensor may be taken from, in their order
 
     @classmethod
-    def image(cls, name: str, height: int, width: int) -> "FrontInput":
+    def image(cls, name: str, height: int, width: int, form: Mapping[str, Any] | None = None) -> "FrontInput":
         """Pixels as uint8."""
-        return cls(name=name, type="image", input=name, dtype="uint8", shape=(height, width, 3))
+        return cls(name=name, type="image", input=name, dtype="uint8", shape=(height, width, 3), form=form)
 
     @classmethod
-    def tensor(cls, name: str, dtype: str, shape: Sequence[int]) -> "FrontInput":
-        """An array, as a user's own module takes it; `shape` is that of one row."""
-        return cls(name=name, type="tensor", input=name, dtype=dtype, shape=tuple(shape))
+    def tensor(cls, name: str, dtype: str, shape: Sequence[int], columns: Sequence[str] = ()) -> "FrontInput":
+        """An array, as a user's own module or graph takes it; `shape` is that of one row."""
+        return cls(name=name, type="tensor", input=name, dtype=dtype, shape=tuple(shape), columns=tuple(columns))
 
     @property
     def row_bytes(self) -> int:
@@ -81,8 +85,23 @@ class FrontInput:
 
     def to_json(self) -> dict[str, Any]:
         """An entry of front.json's inputs."""
-        plain = {"name": self.name, "type": self.type, "input": self.input}
-        return plain | ({"dtype": self.dtype, "shape": list(self.shape)} if self.dtype else {})
+        plain: dict[str, Any] = {"name": self.name, "type": self.type, "input": self.input}
+        plain |= {"dtype": self.dtype, "shape": list(self.shape)} if self.dtype else {}
+        plain |= {"form": dict(self.form)} if self.form else {}
+        return plain | ({"columns": list(self.columns)} if self.columns else {})
+
+    def given_in(self, held: Mapping[str, Any]) -> bool:
+        """Whether columns of these names hold it: under its own, or as those that it may be taken from."""
+        return self.name in held or (bool(self.columns) and all(name in held for name in self.columns))
+
+    def taken_from(self, columns: Columns, held: Mapping[str, Any]) -> Any:
+        """Its values; `held` are the columns' names by what they are called here."""
+        if self.name in held and self.columns in ((), (self.name,)):
+            values = columns[held[self.name]]
+            return np.asarray(values)[:, None] if self.columns and self.shape and np.ndim(values) == 1 else values
+        if self.name in held:
+            return columns[held[self.name]]
+        return np.stack([np.asarray(columns[held[name]]) for name in self.columns], axis=-1)
 
     def array(self, values: Any, problems: list[Problem], *, opens_files: bool) -> NDArray[Any]:
         """The rows of this input as the graph takes them; what is wrong with them is added to `problems`.
@@ -90,10 +109,12 @@ class FrontInput:
         Without `opens_files` a path is wrong.
         """
         if self.type == "image":
+            from autoopt.files.pictures import as_input
             from autoopt.runtime.images import picture_array  # of autoopt.files, and PIL: not for tables
 
             height, width, _ = self.shape
-            return picture_array(self.name, values, height, width, problems, opens_files=opens_files)
+            pixels = picture_array(self.name, values, height, width, problems, opens_files=opens_files)
+            return pixels if self.form is None else as_input(pixels, self.form)
         if self.type == "tensor":
             return tensor_array(self.name, values, self.dtype, self.shape, problems)
         return (number_array(self.name, values, problems) if self.type == "number" else text_array(values))[:, None]
@@ -110,6 +131,7 @@ class Front:
     numeric_classes: bool  # the labels were numbers: predictions are given as numbers
     target: str
     scores: str = SCORES  # name of the graph's output
+    form: str = ""  # of that output, as `session.as_scores` reads it
 
     @classmethod
     def parse(cls, raw: Any, *, where: str = "front.json") -> "Front":
@@ -125,6 +147,7 @@ class Front:
                 numeric_classes=bool(raw.get("numeric_classes", False)),
                 target=str(raw.get("target", "")),
                 scores=str(raw.get("outputs", {}).get("scores", SCORES)),
+                form=str(raw.get("outputs", {}).get("form", "")),
             )
             if not front.inputs:
                 raise ValueError("there is no input")
@@ -152,7 +175,7 @@ class Front:
             "classes": list(self.classes),
             "numeric_classes": self.numeric_classes,
             "inputs": [i.to_json() for i in self.inputs],
-            "outputs": {"scores": self.scores},
+            "outputs": {"scores": self.scores, **({"form": self.form} if self.form else {})},
         }
 
     def feed(self, columns: Columns, *, opens_files: bool = True) -> Feed:
@@ -166,7 +189,7 @@ class Front:
         cannot be decoded, a wrong shape, columns of different lengths.
         """
         held = {str(name).strip(): name for name in columns} | {name: name for name in columns}
-        absent = [i.name for i in self.inputs if i.name not in held]
+        absent = [i.name for i in self.inputs if not i.given_in(held)]
         if absent:
             names = ", ".join(repr(n) for n in absent)
             raise DataError(
@@ -176,7 +199,7 @@ class Front:
         problems: list[Problem] = []
         feed: Feed = {}
         for wanted in self.inputs:
-            feed[wanted.input] = wanted.array(columns[held[wanted.name]], problems, opens_files=opens_files)
+            feed[wanted.input] = wanted.array(wanted.taken_from(columns, held), problems, opens_files=opens_files)
         lengths = {name: len(a) for name, a in feed.items()}
         if len(set(lengths.values())) > 1:
             told = ", ".join(f"{n!r}: {c}" for n, c in list(lengths.items())[:10])
@@ -209,6 +232,8 @@ def front_json(
     target: str,
     text_columns: Sequence[str] = (),
     arrays: Sequence[FrontInput] = (),
+    scores: str = SCORES,
+    form: str = "",
 ) -> dict[str, Any]:
     """The content of front.json for a task; number columns include booleans, `arrays` are its images and tensors."""
     columns: tuple[tuple[InputType, Sequence[str]], ...] = (
@@ -223,6 +248,8 @@ def front_json(
         classes=tuple(classes),
         numeric_classes=numeric_classes,
         target=target,
+        scores=scores,
+        form=form,
     )
     return front.to_json()
 
@@ -241,4 +268,25 @@ def _parse_input(raw: Mapping[str, Any]) -> FrontInput:
         raise ValueError(f"an array of {dtype}")
     if any(size < 0 for size in shape) or math.prod(shape) * dtype.itemsize > _MOST_ROW_BYTES:
         raise ValueError(f"a row of shape {shape}")
-    return FrontInput(name=name, type=kind, input=str(raw.get("input", name)), dtype=dtype.name, shape=shape)
+    return FrontInput(
+        name=name,
+        type=kind,
+        input=str(raw.get("input", name)),
+        dtype=dtype.name,
+        shape=shape,
+        form=_parse_form(raw.get("form")),
+        columns=tuple(str(c) for c in raw.get("columns", ())),
+    )
+
+
+def _parse_form(raw: Any) -> dict[str, Any] | None:
+    """How pixels are given to the graph. Raises ValueError, KeyError, TypeError for what cannot be."""
+    if raw is None:
+        return None
+    colours = {name: [float(v) for v in raw[name]] for name in ("mean", "std")}
+    dtype, scale = np.dtype(str(raw["dtype"])), float(raw["scale"])
+    if raw["layout"] not in ("NCHW", "NHWC") or dtype.name not in ("uint8", "float16", "float32", "float64"):
+        raise ValueError(f"pixels as {raw['layout']} of {dtype}")
+    if any(len(c) != 3 for c in colours.values()) or not scale or not all(colours["std"]):
+        raise ValueError("pixels cannot be normalized so")
+    return {"layout": raw["layout"], "dtype": dtype.name, "scale": scale, **colours}

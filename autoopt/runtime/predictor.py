@@ -13,7 +13,7 @@ from autoopt.errors import BundleError
 from autoopt.runtime.front import Columns, Feed, Front
 from autoopt.runtime.serve import served
 from autoopt.runtime.serving import Serving
-from autoopt.runtime.session import Runner, read_model
+from autoopt.runtime.session import Runner, as_scores, read_model
 
 BATCH_ROWS: Final = 8192
 TEXT_ROWS: Final = 256
@@ -70,7 +70,10 @@ class Predictor:
         """The same from arrays by graph input, a batch at a time."""
         rows = len(next(iter(feed.values())))
         parts = [
-            self.session.run({name: array[at : at + self._batch_rows] for name, array in feed.items()})
+            as_scores(
+                self.session.run({name: array[at : at + self._batch_rows] for name, array in feed.items()}),
+                self.front.form,
+            )
             for at in range(0, rows, self._batch_rows)
         ]
         columns = max(1, len(self.front.classes))

@@ -34,6 +34,8 @@ _LEVELS = {
     "all": ort.GraphOptimizationLevel.ORT_ENABLE_ALL,
 }
 
+_FLOATS = ("tensor(float)", "tensor(double)", "tensor(float16)")
+
 ort.set_default_logger_severity(_FATAL)
 
 
@@ -86,15 +88,31 @@ class Session:
         self.outputs: tuple[str, ...] = tuple(o.name for o in self._session.get_outputs())
         if not self.outputs:
             raise BundleError(f"{self._where} has no output.")
-        self._wanted = [SCORES if SCORES in self.outputs else self.outputs[0]]
+        self.scores_output = SCORES if SCORES in self.outputs else self._first_scores()
+        self._wanted = [self.scores_output]
+        self._one_by_one = all(i.shape and i.shape[0] == 1 for i in self._session.get_inputs())
 
     def run(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
         """Scores (rows, classes or 1). Raises BundleError when the feed does not fit the graph."""
         try:
+            if self._one_by_one and len(next(iter(feed.values()))) != 1:
+                return self._row_by_row(feed)
             scores: NDArray[np.float32] = self._session.run(self._wanted, feed)[0]
         except (*_ORT_ERRORS, ValueError) as error:
             raise self._misfit(error) from error
-        return scores
+        return scores[:, None] if isinstance(scores, np.ndarray) and scores.ndim == 1 else scores
+
+    def _row_by_row(self, feed: Mapping[str, NDArray[Any]]) -> NDArray[np.float32]:
+        """Of a graph that takes one row at a time, as others export them."""
+        rows = range(len(next(iter(feed.values()))))
+        each = ({name: values[row : row + 1] for name, values in feed.items()} for row in rows)
+        found = [self._session.run(self._wanted, one)[0] for one in each]
+        return np.concatenate([values.reshape(1, -1) for values in found])
+
+    def _first_scores(self) -> str:
+        """Of a graph that was not made here: the first output of floats, (rows, k) or (rows,)."""
+        floats = [o for o in self._session.get_outputs() if o.type in _FLOATS]
+        return next((o.name for o in floats if 1 <= len(o.shape or (1,)) <= 2), self.outputs[0])
 
     def run_all(self, feed: Mapping[str, NDArray[Any]]) -> dict[str, NDArray[Any]]:
         """Every output by its name. Raises BundleError when the feed does not fit the graph."""
@@ -105,6 +123,17 @@ class Session:
 
     def _misfit(self, error: Exception) -> BundleError:
         return BundleError(f"{self._where} did not run on these inputs: {_first_line(error)}")
+
+
+def as_scores(values: NDArray[Any], form: str) -> NDArray[Any]:
+    """An output (rows, k) as scores of each class.
+
+    `form` is '' or 'logits' where it has a column for each; of two classes in one column 'probability' or 'logit', of
+    the second.
+    """
+    if form == "probability":
+        return np.concatenate([1 - values, values], axis=1)
+    return np.concatenate([-values, values], axis=1) if form == "logit" else values
 
 
 def read_model(path: Path) -> bytes:

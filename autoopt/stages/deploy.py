@@ -13,13 +13,15 @@ from numpy.typing import NDArray
 from autoopt import __version__
 from autoopt.errors import StageFailure
 from autoopt.files import StoreEntry, write_bytes, write_json
-from autoopt.runtime import Runner, rows_at_once
+from autoopt.runtime import Runner, as_scores, rows_at_once
 from autoopt.space.recipe import Recipe
 from autoopt.stages.join import join, pipeline_metadata
+from autoopt.stages.judge import relative_loss
 from autoopt.stages.parity import Parity, compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
 from autoopt.stages.rows import batches
 from autoopt.stages.runners import file_name, loaded
+from autoopt.strategies.deploying.brought import BroughtArtifact
 from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import Artifact, Prepared
@@ -35,6 +37,8 @@ INFO = "deployed.json"
 VALID_SCORES = "valid_scores.npy"
 LOSSLESS = ("none", "compact")
 """Forms of `quantize` that promise the trained model's own predictions; of the others, the quality is measured."""
+PACKED = ("compact", "trimmed")
+"""Forms whose files are mostly lists of numbers."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,12 +71,15 @@ class DeployedInfo:
     peak_memory_bytes: int
     notes: tuple[str, ...]
     parity: Mapping[str, Any]  # Parity.to_json() against the trained model on valid
+    quality_drop: float | None = None  # against the trained model on valid, in percent; None where it is undefined
 
 
 def whole_graph(
     facts: TaskFacts, prepare: onnx.ModelProto | None, artifact: Artifact, form: Form, calibration: Prepared
 ) -> bytes:
     """The bytes of the file to deploy: the same ones each time. Raises StageFailure when there can be no such graph."""
+    if isinstance(artifact, BroughtArtifact):
+        return _of_brought(artifact, form, calibration)
     if isinstance(artifact, UntracedArtifact):
         if not form.lossless:
             raise StageFailure(FailureReason.ERROR, f"it cannot be made smaller: {artifact.reason}")
@@ -85,9 +92,20 @@ def whole_graph(
     except onnx.checker.ValidationError as error:
         message = f"The graph of the whole pipeline is not valid ONNX: {str(error).splitlines()[0]}."
         raise StageFailure(FailureReason.ERROR, message) from error
-    if form.quantize.form == "compact":
+    if form.quantize.form in PACKED:
         return packed_bytes(joined)
     content: bytes = joined.SerializeToString(deterministic=True)
+    return content
+
+
+def _of_brought(artifact: BroughtArtifact, form: Form, calibration: Prepared) -> bytes:
+    """The user's file itself, or what is made of it: with the same inputs and outputs."""
+    if form.quantize.form == "none":
+        return artifact.content
+    model = artifact.drop_in(form.quantize.apply(artifact, calibration))
+    if form.quantize.form == "compact":
+        return packed_bytes(model)
+    content: bytes = model.SerializeToString(deterministic=True)
     return content
 
 
@@ -95,7 +113,8 @@ def score_rows(session: Runner, facts: TaskFacts, part: Part) -> NDArray[np.floa
     """Scores (rows, classes) or (rows, 1) of a whole part by a loaded graph."""
     row_bytes = sum(values[:1].nbytes for values in part.tensors)
     batch = rows_at_once(texts=bool(facts.text_columns), row_bytes=row_bytes)
-    found = [session.run(feed) for feed in batches(facts, part, batch)]
+    form = "" if facts.graph is None else facts.graph.form
+    found = [as_scores(session.run(feed), form) for feed in batches(facts, part, batch)]
     return np.concatenate(found) if found else np.zeros((0, max(len(facts.classes), 1)), dtype=np.float32)
 
 
@@ -141,6 +160,17 @@ def quality(facts: TaskFacts, target: Target, scores: NDArray[Any]) -> float:
         message = f"{facts.metric} is undefined for these predictions (it came out as {value})."
         raise StageFailure(FailureReason.NOT_FINITE, message)
     return value
+
+
+def quality_drop(facts: TaskFacts, target: Target, trained_scores: NDArray[np.float64], folder: Path) -> float | None:
+    """How much worse the file in `folder` is than what it was made of: percent of that one's metric on valid.
+
+    None where there is no such share.
+    """
+    scores = np.load(folder / VALID_SCORES, allow_pickle=False)
+    expected, found = (score(facts.metric, facts, target, s) for s in (trained_scores, scores))
+    drop = 100 * relative_loss(facts, expected, found)
+    return drop if np.isfinite(drop) else None
 
 
 def save_info(info: DeployedInfo, folder: Path) -> None:

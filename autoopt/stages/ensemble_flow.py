@@ -131,6 +131,9 @@ class EnsembleFlow(Candidate):
                 peak_memory_bytes=max(info.peak_memory_bytes for info in infos),
                 notes=(),
                 parity=parity.to_json(),
+                quality_drop=deploying.quality_drop(
+                    self.facts, self.snapshot.part("valid").target, self.trained_scores(), folder
+                ),
             ),
             folder,
         )

@@ -173,6 +173,7 @@ class Flow(Candidate):
                 peak_memory_bytes=info.peak_memory_bytes,
                 notes=(*info.notes, *deploying.parity_notes(parity, self.form)),
                 parity=parity.to_json(),
+                quality_drop=deploying.quality_drop(self.facts, self.snapshot.part("valid").target, scores, folder),
             ),
             folder,
         )
@@ -206,7 +207,7 @@ class Flow(Candidate):
             train_target=self.snapshot.part("train").target,
             valid=self.part("valid"),
             valid_target=self.snapshot.part("valid").target,
-            pretrained=self.snapshot.backbone,
+            pretrained=self.snapshot.backbone or self.snapshot.graph,
         )
 
     def _taught(self) -> TrainingData[Any]:

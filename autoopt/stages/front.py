@@ -2,7 +2,7 @@
 
 from typing import Any
 
-from autoopt.runtime.front import FrontInput, front_json
+from autoopt.runtime.front import SCORES, FrontInput, front_json
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
 
 
@@ -17,10 +17,12 @@ def front_of(facts: TaskFacts) -> dict[str, Any]:
         classes=facts.classes,
         numeric_classes=facts.numeric_classes,
         target=facts.target,
+        scores=SCORES if facts.graph is None else facts.graph.scores,
+        form="" if facts.graph is None else facts.graph.form,
     )
 
 
 def _front_input(facts: TaskFacts, array: TensorFacts) -> FrontInput:
-    if facts.modality is Modality.IMAGES:
-        return FrontInput.image(array.name, *array.shape[:2])
-    return FrontInput.tensor(array.name, array.dtype, array.shape)
+    if facts.raw_form is Modality.IMAGES:
+        return FrontInput.image(array.name, array.shape[0], array.shape[1], array.pixels)
+    return FrontInput.tensor(array.name, array.dtype, array.shape, array.columns)

@@ -23,7 +23,7 @@ PRUNE: Final = "prune"
 """The dimension whose value says whether that stage does anything."""
 DEPLOY: Final = "deploy"
 
-CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 2, TRAIN: 1, SHRINK: 1, DEPLOY: 1}
+CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 2, TRAIN: 1, SHRINK: 1, DEPLOY: 2}
 """Raise a stage's number when its code, or a strategy's of that stage, gives another result for the same recipe."""
 
 LIBRARIES: Final[Mapping[str, tuple[str, ...]]] = {

@@ -24,6 +24,7 @@ from autoopt.values import (
     LATENCY_P95_MS,
     PEAK_MEMORY_BYTES,
     QUALITY,
+    QUALITY_DROP,
     SIZE_BYTES,
     TRAIN_S,
     FailureReason,
@@ -125,8 +126,10 @@ def measure_graph(
 def entry_measures(facts: TaskFacts, target: Target, entry: StoreEntry) -> dict[str, Measurement]:
     """What a deploy entry itself tells: quality of the file on raw valid rows, and what its training cost."""
     info = deploy.load_info(entry)
+    drop = {} if info.quality_drop is None else {QUALITY_DROP: Measurement(value=info.quality_drop)}
     return {
         QUALITY: Measurement(value=deploy.quality(facts, target, deploy.load_valid_scores(entry))),
+        **drop,
         TRAIN_S: Measurement(value=info.train_s),
         PEAK_MEMORY_BYTES: Measurement(value=info.peak_memory_bytes),
     }

@@ -7,6 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.runtime.front import graph_input_name
+from autoopt.strategies.deploying.brought import as_graph_takes
 from autoopt.strategies.tables.preprocess import graph_feed
 from autoopt.strategies.text.tokenizer import text_batches
 from autoopt.task.facts import TaskFacts
@@ -19,7 +20,7 @@ Feed = dict[str, NDArray[Any]]
 def feed_of(facts: TaskFacts, part: Part) -> Feed:
     """All rows of a part as the inputs of the whole pipeline's graph."""
     texts = {graph_input_name(c): part.texts[:, j : j + 1] for j, c in enumerate(facts.text_columns)}
-    tensors = {t.name: values for t, values in zip(facts.tensors, part.tensors, strict=True)}
+    tensors = {t.name: as_graph_takes(t, values) for t, values in zip(facts.tensors, part.tensors, strict=True)}
     return {**graph_feed(facts, part), **texts, **tensors}
 
 

@@ -41,7 +41,7 @@ def raw_columns(facts: TaskFacts, rows: Part) -> dict[str, list[Any]]:
     }
     categories = {name: [str(v) for v in rows.categories[:, j]] for j, name in enumerate(facts.category_columns)}
     texts = {name: [str(v) for v in rows.texts[:, j]] for j, name in enumerate(facts.text_columns)}
-    images = facts.modality is Modality.IMAGES
+    images = facts.raw_form is Modality.IMAGES
     arrays = {
         t.name: [data_uri(row) for row in values] if images else values.tolist()
         for t, values in zip(facts.tensors, rows.tensors, strict=True)

@@ -21,7 +21,6 @@ from autoopt.stages.ensemble_flow import candidate_of
 from autoopt.stages.judge import NO_TWIN, compared, judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
 from autoopt.stages.parity import compare_scores
-from autoopt.stages.rows import feed_of
 from autoopt.stages.runners import file_of, loaded
 from autoopt.stages.sample import raw_columns, sample_rows
 from autoopt.strategies.tables.preprocess import Target
@@ -143,8 +142,10 @@ class _Check:
     def sample(self) -> dict[str, Any]:
         """A few raw valid rows with every artifact's scores, so that a bundle can be checked anywhere."""
         chosen = self._valid.take(sample_rows(self._valid))
-        feed = feed_of(self._facts, chosen)
-        scores = {role: session.run(feed).astype(float).tolist() for role, session in self._sessions.items()}
+        scores = {
+            role: deploy.score_rows(session, self._facts, chosen).astype(float).tolist()
+            for role, session in self._sessions.items()
+        }
         return {"columns": raw_columns(self._facts, chosen), **scores}
 
     def baseline(self) -> dict[str, float]:

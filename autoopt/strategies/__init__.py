@@ -14,6 +14,7 @@ from autoopt.space.domains import Choice, Condition, Value
 from autoopt.space.ensembles import ENSEMBLE, MEMBERS, is_ensemble, members_of
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import ANY_SIZE, COUNTING, NETWORKS, SEQUENCES, Strategy
+from autoopt.strategies.deploying.brought import Brought, BroughtArtifact
 from autoopt.strategies.deploying.ensemble import Ensemble
 from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
@@ -100,6 +101,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "TextTransformer",
     "OwnModule",
     "Augment",
+    "Brought",
     "ProgressiveResizing",
     "Distill",
     "BatchSize",
@@ -164,6 +166,7 @@ def artifacts() -> Mapping[str, type[Artifact]]:
         UntracedArtifact,
     )
     return {a.kind: a for a in every}
+        BroughtArtifact,
 
 
 @cache

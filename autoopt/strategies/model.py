@@ -83,7 +83,7 @@ class TrainingData(Generic[P]):
     valid: P
     valid_target: NDArray[np.int64] | NDArray[np.float64]
     shares: NDArray[np.float32] | None = None  # of classes (rows, classes), where training learns from a teacher too
-    pretrained: Path | None = None  # safetensors file of the weights that a backbone begins with
+    pretrained: Path | None = None  # what came trained: the weights that a backbone begins with, or the user's graph
 
 
 TableData = TrainingData[Features]
@@ -120,7 +120,7 @@ class Artifact(ABC):
     """A trained model as arrays."""
 
     kind: ClassVar[str]
-    """'trees', 'linear', 'network' or 'exported': what a store entry says it holds."""
+    """'trees', 'linear', 'network', 'exported' or 'brought': what a store entry says it holds."""
 
     @abstractmethod
     def save(self, folder: Path) -> None:

@@ -34,10 +34,19 @@ class PreparedTask:
     parts: dict[str, PartArrays]
     backbone: Path | None = None  # file of pre-trained weights, which the snapshot takes a copy of
     vectors: WordVectors | None = None
+    graph: bytes | None = None  # that the user brought, which the snapshot keeps
 
     def save(self, folder: Path) -> None:
         """Write the snapshot. A folder that holds this task already is kept; a damaged one is written again."""
-        write_snapshot(folder, self.facts, self.categories, self.parts, backbone=self.backbone, vectors=self.vectors)
+        write_snapshot(
+            folder,
+            self.facts,
+            self.categories,
+            self.parts,
+            backbone=self.backbone,
+            vectors=self.vectors,
+            graph=self.graph,
+        )
 
 
 def _split_words(options: TaskOptions, target: Target) -> str:

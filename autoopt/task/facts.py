@@ -57,15 +57,22 @@ class Modality(StrEnum):
     TEXT = "text"  # a table whose text columns are learned from
     IMAGES = "images"
     MODULE = "module"  # the user's own network and datasets
+    GRAPH = "graph"  # a trained graph of the user's own, in an ONNX file
 
 
 @dataclass(frozen=True, kw_only=True)
 class TensorFacts:
-    """One raw input that is an array: the pixels of an image, an input of a user's module."""
+    """One raw input that is an array: the pixels of an image, an input of a user's module or graph."""
 
     name: str  # of the graph's input
     dtype: str  # numpy's name of it, such as 'uint8' or 'float32'
     shape: tuple[int, ...]  # of one row: (height, width, 3) for pixels
+    pixels: Mapping[str, Any] | None = None  # of pixels that the graph takes otherwise: how, as `files.pictures` reads
+    columns: tuple[str, ...] = ()  # of a table that its rows were taken from, in their order
+
+    @classmethod
+    def from_json(cls, raw: Mapping[str, Any]) -> "TensorFacts":
+        return cls(**{**raw, "shape": tuple(raw["shape"]), "columns": tuple(raw.get("columns", ()))})
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -111,6 +118,19 @@ class EmbeddingsFacts:
 
 
 @dataclass(frozen=True, kw_only=True)
+class GraphFacts:
+    """What is known of a trained graph that the user brought; the snapshot holds a copy of it."""
+
+    name: str  # of the file
+    sha256: str
+    opset: int
+    scores: str  # name of the output that is judged
+    form: str  # of that output: as `runtime.session` reads it
+    labelled: bool  # the data say what is right; else quality is agreement with the graph itself
+    weights: Mapping[str, int]  # constant numbers by the operator that multiplies with them; 0 for trees
+
+
+@dataclass(frozen=True, kw_only=True)
 class TaskFacts:
     """A task, as its snapshot on disk describes it."""
 
@@ -133,6 +153,7 @@ class TaskFacts:
     module_facts: ModuleFacts | None = None  # of a module task
     backbone: BackboneFacts | None = None  # of images: what a network may begin with
     embeddings: EmbeddingsFacts | None = None  # of texts: what a network's embeddings may begin with
+    graph: GraphFacts | None = None  # of a graph that the user brought
 
     @property
     def positive_class(self) -> str | None:
@@ -155,6 +176,13 @@ class TaskFacts:
         return tuple(c.name for c in self.columns if c.used and c.role is Role.TEXT)
 
     @property
+    def raw_form(self) -> Modality:
+        """How raw rows are given: a graph of the user's own takes images or arrays."""
+        if self.modality is not Modality.GRAPH:
+            return self.modality
+        return Modality.IMAGES if any(t.pixels for t in self.tensors) else Modality.MODULE
+
+    @property
     def image_axes(self) -> tuple[int, int] | None:
         """Height and width among the dimensions of one image; None without images that may have another size."""
         if self.modality is Modality.IMAGES:
@@ -167,7 +195,7 @@ class TaskFacts:
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "TaskFacts":
         columns = tuple(ColumnFacts(**{**c, "role": Role(c["role"])}) for c in raw["columns"])
-        tensors = tuple(TensorFacts(**{**t, "shape": tuple(t["shape"])}) for t in raw.get("tensors", ()))
+        tensors = tuple(TensorFacts.from_json(t) for t in raw.get("tensors", ()))
         changed = {
             "modality": Modality(raw["modality"]),
             "kind": Kind(raw["kind"]),
@@ -177,5 +205,6 @@ class TaskFacts:
             "module_facts": ModuleFacts.from_json(raw["module_facts"]) if raw.get("module_facts") else None,
             "backbone": BackboneFacts(**raw["backbone"]) if raw.get("backbone") else None,
             "embeddings": EmbeddingsFacts(**raw["embeddings"]) if raw.get("embeddings") else None,
+            "graph": GraphFacts(**raw["graph"]) if raw.get("graph") else None,
         }
         return cls(**{**raw, **changed, "warnings": tuple(raw["warnings"])})

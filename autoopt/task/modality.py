@@ -9,10 +9,11 @@ from autoopt.task.options import TaskOptions
 
 ARCHIVES = (".tar", ".tar.gz", ".tgz", ".zip")
 IMAGE_DEMO = "demo:digit_images"
+GRAPH_ENDING = ".onnx"
 
 
 def modality_of(source: Any, options: TaskOptions) -> Modality:
-    """A folder or an archive is images, `file.py:function` a module; a table is text or images where options say so."""
+    """A folder or an archive is images, `file.py:function` a module, `.onnx` a graph; a table what options say."""
     if options.text:
         return Modality.TEXT
     if options.image is not None:
@@ -20,6 +21,8 @@ def modality_of(source: Any, options: TaskOptions) -> Modality:
     if not isinstance(source, str | os.PathLike):
         return Modality.MODULE if type(source).__name__ == "ModuleTask" else Modality.TABULAR
     name = os.fspath(source)
+    if name.lower().endswith(GRAPH_ENDING):
+        return Modality.GRAPH
     if is_module_reference(name):
         return Modality.MODULE
     if name == IMAGE_DEMO or name.lower().endswith(ARCHIVES) or _is_folder(name):

@@ -17,4 +17,6 @@ class TaskOptions:
     image: str | None = None  # the column that names image files
     image_size: int | None = None  # pixels a side that images are kept at
     backbone: str | Path | None = None  # file of pre-trained weights for images
+    rows: str | Path | None = None  # beside a graph of the user's own: the data that it is compressed on
+    normalize: str | None = None  # of images for such a graph: 'imagenet', 'none' or 'mean;std'
     seed: int = 0  # of the hash split

@@ -11,6 +11,7 @@
     vectors.values.npy  float32 (words, dimension), where a file of word vectors was given
     vectors.words.npy   uint8, their words one after another as UTF-8; and vectors.ends.npy, where each of them ends
     backbone.safetensors   a copy of the pre-trained weights that the user gave, if any
+    graph.onnx   a trained graph that the user brought, if any
 
 A part's files are compared with their digests when the part is first asked for: the test part is not even read before
 it is wanted.
@@ -35,6 +36,7 @@ from autoopt.task.texts.word_vectors import WordVectors
 
 MANIFEST = "snapshot.json"
 BACKBONE = "backbone.safetensors"
+GRAPH = "graph.onnx"
 _VERSION = 1
 _FIELDS = ("numbers", "codes", "target", "row_ids")
 PartName = Literal["train", "valid", "test"]
@@ -99,6 +101,7 @@ def write_snapshot(
     *,
     backbone: Path | None = None,
     vectors: WordVectors | None = None,
+    graph: bytes | None = None,
 ) -> None:
     """Write a snapshot whole or not at all. One that is there and sound is kept.
 
@@ -119,6 +122,9 @@ def write_snapshot(
             files[path.name] = sha256_file(path)
         if backbone is not None and facts.backbone is not None:
             files[BACKBONE] = _copied(backbone, temporary / BACKBONE, facts.backbone.sha256)
+        if graph is not None:
+            (temporary / GRAPH).write_bytes(graph)
+            files[GRAPH] = sha256_file(temporary / GRAPH)
         content = {"version": _VERSION, "facts": facts.to_json(), "categories": categories, "files": files}
         write_json(temporary / MANIFEST, {**content, "sha256": sha256_json(content)})
 
@@ -153,7 +159,7 @@ class Snapshot:
         self._files = files
         self._arrays: dict[str, PartArrays] = {}
         self._parts: dict[str, Part] = {}
-        self._backbone_is_sound = False
+        self._sound: set[str] = set()  # files beside the arrays that were compared with their digests
 
     @classmethod
     def open(cls, folder: Path | str) -> "Snapshot":
@@ -216,12 +222,12 @@ class Snapshot:
     @property
     def backbone(self) -> Path | None:
         """The pre-trained weights, compared with their digest the first time; None where none were given."""
-        if self.facts.backbone is None:
-            return None
-        if not self._backbone_is_sound:
-            self._check(BACKBONE)
-            self._backbone_is_sound = True
-        return self.folder / BACKBONE
+        return None if self.facts.backbone is None else self._given(BACKBONE)
+
+    @property
+    def graph(self) -> Path | None:
+        """The graph that the user brought, compared with its digest the first time; None where none was."""
+        return None if self.facts.graph is None else self._given(GRAPH)
 
     def word_vectors(self) -> WordVectors | None:
         """Those of the file that was given, of words that the training texts may have; None where none was."""
@@ -234,8 +240,14 @@ class Snapshot:
         """Compare every file with its digest. Raises DataError."""
         for name in ("train", "valid", "test"):
             self._stored(name)
-        _ = self.backbone, self.word_vectors()
+        _ = self.backbone, self.graph, self.word_vectors()
         return self
+
+    def _given(self, file: str) -> Path:
+        if file not in self._sound:
+            self._check(file)
+            self._sound.add(file)
+        return self.folder / file
 
     def _stored(self, name: str) -> PartArrays:
         if name not in self._arrays:

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Literal, TypeVar
 
 from autoopt.errors import OptionError, Problem
-from autoopt.values.measures import LATENCY_MS, MEASURE_UNITS, QUALITY, SIZE_BYTES, Measurement
+from autoopt.values.measures import LATENCY_MS, MEASURE_UNITS, QUALITY, QUALITY_DROP, SIZE_BYTES, Measurement
 from autoopt.values.quantities import parse_measure_value
 
 Direction = Literal["maximize", "minimize"]
@@ -33,7 +33,7 @@ class Limit:
 
     @classmethod
     def parse(cls, text: str) -> "Limit":
-        """Read `latency_ms<=1`, `size_bytes<=5MB`, `quality>=0.9`. Raises OptionError."""
+        """Read `latency_ms<=1`, `size_bytes<=5MB`, `quality>=0.9`, `quality_drop<=0.5%`. Raises OptionError."""
         match = re.fullmatch(r"\s*(\w+)\s*(<=|>=|<|>)\s*(.+?)\s*", text)
         allowed = ", ".join(MEASURE_UNITS)
         example = "Write it like 'latency_ms<=1' or 'size_bytes<=5MB' (in quotes: the shell reads < itself)."
@@ -46,7 +46,9 @@ class Limit:
         if bound is None or bound != bound or bound in (float("inf"), float("-inf")):
             unit = MEASURE_UNITS[measure] or "the metric's own unit"
             raise OptionError(f"--limit {text!r}: {bound_text!r} is no value of {measure} ({unit}).", example)
-        if measure != QUALITY and bound <= 0:
+        if measure == QUALITY_DROP and bound < 0:
+            raise OptionError(f"--limit {text!r} asks for a twin that is better than the float model.", example)
+        if measure not in (QUALITY, QUALITY_DROP) and bound <= 0:
             raise OptionError(f"--limit {text!r} can never hold: {measure} is above zero.", example)
         if measure != QUALITY and sense.startswith(">"):
             raise OptionError(f"--limit {text!r} asks for more {measure}.", f"Use {measure}<=VALUE.")

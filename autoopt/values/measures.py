@@ -13,11 +13,14 @@ LATENCY_BATCH_MS: Final = "latency_batch_ms"
 """p50 of one call with 256 rows, one thread."""
 SIZE_BYTES: Final = "size_bytes"
 """Bytes of the deployed graph's file."""
+QUALITY_DROP: Final = "quality_drop"
+"""How much worse the deployed file is than the same trained model in float: a share of its quality, in percent."""
 TRAIN_S: Final = "train_s"
 PEAK_MEMORY_BYTES: Final = "peak_memory_bytes"
 
 MEASURE_UNITS: Final[Mapping[str, str]] = {
     QUALITY: "",
+    QUALITY_DROP: "%",
     LATENCY_MS: "ms",
     LATENCY_P95_MS: "ms",
     LATENCY_BATCH_MS: "ms",

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Final
 
 from autoopt.stages.preparing.base import LoadJob, PrepareJob, Preparer
+from autoopt.stages.preparing.graph import GraphPreparer
 from autoopt.stages.preparing.images import ImagePreparer
 from autoopt.stages.preparing.module import ModulePreparer
 from autoopt.stages.preparing.tables import TablePreparer
@@ -15,6 +16,7 @@ PREPARERS: Final[Mapping[Modality, Preparer]] = {
     Modality.IMAGES: ImagePreparer(),
     Modality.MODULE: ModulePreparer(),
     Modality.TEXT: TextPreparer(),
+    Modality.GRAPH: GraphPreparer(),
 }
 
 __all__ = ["PREPARERS", "LoadJob", "PrepareJob", "Preparer"]

@@ -9,6 +9,7 @@ import onnx
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
 from autoopt.strategies.base import Stage, Strategy, choice, whole
+from autoopt.strategies.deploying.brought import BroughtArtifact, why_not
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions
 from autoopt.strategies.deploying.embeddings import int8_embeddings
 from autoopt.strategies.deploying.half import HALVES, half_weights
@@ -27,6 +28,7 @@ KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "trees": ("none", "compact"),
     "linear": ("none",),
     "wide_linear": ("none", "weights_int8"),
+    "brought": ("none", "compact", "dynamic_int8", "static_int8", *HALVES),
 }
 """For each kind of artifact, the values of `quantize` that do something with it."""
 
@@ -43,6 +45,7 @@ def twin_choice(artifact_kind: str, *, convolves: bool = False) -> tuple[str, ..
         "exported": ("static_int8", "dynamic_int8", *HALVES),
         "trees": ("compact",),
         "wide_linear": ("weights_int8",),
+        "brought": ("compact", "static_int8", "dynamic_int8", *HALVES),
     }.get(artifact_kind, ())
 
 
@@ -91,6 +94,8 @@ class Quantize(Strategy):
     @classmethod
     def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
         own = task.module_facts
+        if task.graph is not None:
+            return why_not(value, task.graph)
         if own is None or value == "none":
             return None
         if own.untraceable:
@@ -114,6 +119,8 @@ class Quantize(Strategy):
             return artifact.compact_graph()
         if self.form == "weights_int8" and isinstance(artifact, WideLinearArtifact):
             return artifact.int8_graph()
+        if self.form == "compact" and isinstance(artifact, BroughtArtifact):
+            return artifact.compact_graph()
         graph = artifact.graph()
         if self.form in HALVES:
             return half_weights(graph, self.form)
@@ -132,7 +139,7 @@ class Quantize(Strategy):
 
 def _with_tables(quantized: onnx.ModelProto, artifact: Artifact) -> onnx.ModelProto:
     """Tables of embeddings in int8 as well, in networks that torch exported: there they can be most of the bytes."""
-    return int8_embeddings(quantized) if artifact.kind == "exported" else quantized
+    return int8_embeddings(quantized) if artifact.kind in ("exported", "brought") else quantized
 
 
 def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:

@@ -1,0 +1,101 @@
+"""A graph of the user's own becomes a task: read, run on the rows as it came, judged by them."""
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoopt.errors import BundleError, DataError, InputError, Problem
+from autoopt.files.pictures import as_input
+from autoopt.runtime import Session, as_scores, rows_at_once
+from autoopt.task import PreparedTask, TaskOptions
+from autoopt.task.graph.prepare import graph_task, judged_by
+from autoopt.task.graph.reading import BroughtGraph, read_graph
+from autoopt.task.graph.rows import GivenRows, read_rows
+from autoopt.task.spreading import spread_rows
+from autoopt.task.wording import count
+
+SCORING_S: Final = 20.0
+"""How long the graph may take for all rows; of more, some are taken, evenly: each form is run on a part of them."""
+LEAST_KEPT: Final = 300
+
+
+def prepare_brought(source: str, options: TaskOptions) -> PreparedTask:
+    """The task of compressing `source` on the rows that `options.rows` names.
+
+    Raises DataError with all that is wrong with both, OptionError for a metric that does not fit.
+    """
+    path = Path(source).expanduser()
+    try:
+        graph = read_graph(path)
+        session = _loaded(graph)
+        graph = replace(graph, scores=session.scores_output)
+    except InputError as error:
+        raise DataError([*error.problems, *_no_rows(source, options)]) from None
+    if problems := _no_rows(source, options):
+        raise DataError(problems)
+    rows = read_rows(graph, options)
+    rows = _affordable(session, rows)
+    scores = _scores(session, rows)
+    judged = judged_by(rows, scores)
+    scores = as_scores(scores, judged.form)
+    return graph_task(graph, rows, judged, scores, options)
+
+
+def _no_rows(source: str, options: TaskOptions) -> list[Problem]:
+    """What can be said of the rows before they are read."""
+    if options.rows is None or not str(options.rows).strip():
+        what = "No rows were given for the graph: --data is missing."
+        mend = f"Give some hundred, as it takes them: autoopt compress {source} --data rows.npz, rows.csv or photos/"
+        return [Problem(what=what, mend=mend)]
+    if Path(str(options.rows)).expanduser().exists():
+        return []
+    return [Problem(what=f"{options.rows} does not exist.", mend="Check the path of --data.")]
+
+
+def _loaded(graph: BroughtGraph) -> Session:
+    try:
+        return Session(graph.content, where=str(graph.path))
+    except BundleError as error:
+        mend = "Operators of other libraries cannot be run here; export the graph with those of the ONNX standard."
+        raise DataError(str(error), mend) from error
+
+
+def _affordable(session: Session, rows: GivenRows) -> GivenRows:
+    """As many of the rows as the graph can be run on within the time there is."""
+    first = rows.take(spread_rows(rows.rows, 16))
+    _scores(session, first)
+    began = time.monotonic()
+    _scores(session, first)
+    row_s = (time.monotonic() - began) / max(first.rows, 1)
+    most = max(LEAST_KEPT, int(SCORING_S / max(row_s, 1e-9)))
+    if rows.rows <= most:
+        return rows
+    told = (
+        f"Of {count(rows.rows, 'row')} {most:,} are used, evenly taken: the graph takes {1000 * row_s:.2g} ms for each."
+    )
+    return replace(rows.take(spread_rows(rows.rows, most)), warnings=(*rows.warnings, told))
+
+
+def _scores(session: Session, rows: GivenRows) -> NDArray[np.float64]:
+    """The graph's output on every row: (rows, k) or (rows, 1). Raises DataError where it does not run on them."""
+    batch = rows_at_once(texts=False, row_bytes=sum(v[:1].nbytes for v in rows.values))
+    found = []
+    for start in range(0, rows.rows, batch):
+        taken = [v[start : start + batch] for v in rows.values]
+        feed = {
+            i.name: as_input(values, i.pixels) if i.pixels else values
+            for i, values in zip(rows.inputs, taken, strict=True)
+        }
+        try:
+            given = np.asarray(session.run(feed))
+        except BundleError as error:
+            raise DataError(f"{error}.", "Give rows of the shapes that it takes.") from error
+        if given.ndim != 2 or len(given) != len(taken[0]):
+            what = f"The graph's output is {given.shape} for {count(len(taken[0]), 'row')}."
+            raise DataError(what, "Export it with an output (rows, k) or (rows,), a row of it for each row given.")
+        found.append(given)
+    return np.concatenate(found).astype(np.float64)

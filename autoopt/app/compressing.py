@@ -1,0 +1,59 @@
+"""What is asked of `autoopt compress`, as the options of a study."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Final
+
+from autoopt.app.options import SearchOptions
+from autoopt.app.understanding import Understanding, understand
+from autoopt.errors import OptionError, Problem
+from autoopt.orchestrator.selection import TWIN
+from autoopt.task.modality import GRAPH_ENDING, is_module_reference
+from autoopt.values import QUALITY_DROP, Budget, Limit
+
+DEFAULT_TIME_S: Final = 60.0
+DEFAULT_DROP: Final = 0.5
+"""Percent of the float graph's quality that a twin may lose."""
+
+
+def compress_options(source: str, **asked: Any) -> SearchOptions:
+    """The options of the study. Raises OptionError for what is no graph's file, whatever else is asked."""
+    options = SearchOptions(data=source, pick=TWIN, **asked)
+    wrong = _source_problems(source)
+    if wrong:
+        raise OptionError([*wrong, *options.problems()])
+    limits, drop = options.limits, _asked_drop(options.limits)
+    if drop is None:
+        drop = DEFAULT_DROP
+        limits = (*limits, f"{QUALITY_DROP}<={drop}%")
+    return replace(options, limits=limits, tolerance=min(drop / 100, 0.99))
+
+
+def understand_compression(options: SearchOptions) -> Understanding:
+    """As `understand`; without a budget it ends when each usual form was tried, or after a minute."""
+    found = understand(options)
+    if options.time_s is not None or options.trials is not None:
+        return found
+    return replace(found, budget=Budget(seconds=DEFAULT_TIME_S, trials=max(1, len(found.space.portfolio))))
+
+
+def _asked_drop(limits: tuple[str, ...]) -> float | None:
+    """The bound on quality_drop, the tightest; 0 where one cannot be read, which is told with all the rest."""
+    found = []
+    for text in (x for x in limits if x.strip().startswith(QUALITY_DROP)):
+        try:
+            found.append(Limit.parse(text).bound)
+        except OptionError:
+            found.append(0.0)
+    return min(found, default=None)
+
+
+def _source_problems(source: str) -> list[Problem]:
+    if source.lower().endswith(GRAPH_ENDING):
+        return []
+    mend = "Give a graph: model.onnx."
+    if is_module_reference(source):
+        mend = f"Search does that, its training included: autoopt search {source} --limit 'size_bytes<=1MB'"
+    elif (Path(source).expanduser() / "manifest.json").is_file():
+        mend = f"Its graph is compressed already: {Path(source) / 'model.quantized.onnx'}; autoopt bench compares both."
+    return [Problem(what=f"{source} is no ONNX file by its name.", mend=mend)]

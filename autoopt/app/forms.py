@@ -1,0 +1,80 @@
+"""The forms of a brought graph, side by side: what each measures, and why it is not the one that is exported."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from autoopt.ledger import TrialRow
+from autoopt.orchestrator.selection import is_slower, value
+from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds
+from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, SIZE_BYTES, Limit, TrialState, broken
+
+EXPORTED = "exported"
+AS_IT_CAME = "as it came"
+
+
+@dataclass(frozen=True, kw_only=True)
+class Rung:
+    """A line of the table."""
+
+    number: int
+    form: str
+    quality: str
+    drop: str
+    latency: str
+    batch: str
+    size: str
+    verdict: str
+
+
+def ladder(trials: Sequence[TrialRow], exported: int | None, limits: Sequence[Limit]) -> list[Rung]:
+    """Every form that came to an end, by number; `exported` is the trial whose form went into the bundle."""
+    ended = [t for t in trials if t.state.counts]
+    original = next((t for t in ended if _is_original(t) and t.measures), None)
+    chosen = next((t for t in ended if t.number == exported), None)
+    return [_rung(t, original, chosen, limits) for t in ended]
+
+
+def _rung(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, limits: Sequence[Limit]) -> Rung:
+    quality, latency, size = measure_cells(trial.measures)
+    drop, batch = trial.measures.get(QUALITY_DROP), trial.measures.get(LATENCY_BATCH_MS)
+    return Rung(
+        number=trial.number,
+        form="float" if _is_original(trial) else form_words(_form(trial)),
+        quality=quality,
+        drop=NONE if drop is None else f"{drop.value + 0.0:.2g} %",
+        latency=latency,
+        batch=NONE if batch is None else milliseconds(batch.value),
+        size=size,
+        verdict=_verdict(trial, original, chosen, limits),
+    )
+
+
+def _is_original(trial: TrialRow) -> bool:
+    return bool(trial.recipe.get("quantize", "none") == "none")
+
+
+def _form(trial: TrialRow) -> dict[str, object]:
+    """Of the recipe what makes the form, but for what every form has unless it is said."""
+    usual = {"quantize.calibration": "minmax", "quantize.calibration_rows": 1024, "quantize.keep_float": 0}
+    named = {n: v for n, v in trial.recipe.items() if n.partition(".")[0] == "quantize"}
+    return {n: v for n, v in named.items() if usual.get(n) != v}
+
+
+def _verdict(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, limits: Sequence[Limit]) -> str:
+    if trial.state is TrialState.FAILED:
+        return trial.message or trial.reason
+    mine = trial is chosen
+    misses = [f"{x.measure} {value(trial, x.measure):.3g} breaks {x}" for x in broken(limits, trial.measures)]
+    if misses:
+        return (f"{EXPORTED} as the nearest miss: " if mine else "") + ", ".join(misses)
+    if mine:
+        return EXPORTED + (f", {AS_IT_CAME}: no form takes its place" if _is_original(trial) else "")
+    if _is_original(trial):
+        return AS_IT_CAME
+    if original is not None:
+        for measure, rows in ((LATENCY_MS, "one row"), (LATENCY_BATCH_MS, "256 rows")):
+            if is_slower(trial, original, measure):
+                return f"slower than the float graph with {rows}"
+    if chosen is not None and value(trial, SIZE_BYTES) >= value(chosen, SIZE_BYTES):
+        return "not smaller than the exported one"
+    return ""

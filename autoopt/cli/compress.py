@@ -1,0 +1,67 @@
+"""`autoopt compress`."""
+
+import time
+
+import click
+
+from autoopt.app.options import Places
+from autoopt.cli.shared import Number, duration_option, misread, place_options
+
+
+@click.command()
+@click.argument("source", metavar="MODEL.onnx")
+@click.option("--data", "rows", metavar="ROWS", help="Rows for it: .npz, a table, or a folder or archive of images.")
+@click.option("--target", metavar="NAME", help="The column or array of labels. Default in an .npz file: label")
+@click.option(
+    "--metric", metavar="NAME", help="Quality measure. Default: accuracy; rmse, without labels r2, of values."
+)
+@click.option("--normalize", metavar="HOW", help="Of images: imagenet, none or 'MEAN;STD'. Default: values 0 to 1")
+@click.option("--limit", "limits", multiple=True, metavar="'latency_ms<=2'", help="What must hold; repeatable.")
+@click.option(
+    "--time", "time_s", metavar="60s", callback=duration_option, help="Wall time, export included. Default: 60s"
+)
+@click.option("--trials", type=Number(int), metavar="N", help="Stop after N forms. Default: the usual ones, each once.")
+@click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. quantize=static_int8.")
+@click.option("--study", metavar="NAME", help="The study's name. Default: made of the graph's name.")
+@click.option("--seed", type=Number(int), metavar="N", default=0, show_default=True, help="Of the split.")
+@click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
+@place_options
+def compress(
+    source: str,
+    as_json: bool,
+    debug: bool,
+    home: str | None,
+    storage: str | None,
+    tracking_uri: str | None,
+    **rest: object,
+) -> int:
+    """Make a trained graph of your own smaller and faster, and measure what that costs.
+
+    MODEL.onnx is any ONNX file of opset 13 or later; its inputs and outputs stay what they are. ROWS give the ranges
+    for int8 and tell the quality: with labels that of the graph, without how often its forms agree with it. A table's
+    columns are named like the inputs, or feed the one input in their order; in an .npz file there is an array for each
+    input. The smallest form that is not slower and keeps the limits is exported as model.quantized.onnx, beside the
+    file as it came, model.onnx. Unless a limit says else, quality_drop<=0.5% must hold.
+
+    \b
+    autoopt compress model.onnx --data rows.npz -o small/
+    autoopt compress resnet.onnx --data photos/ --normalize imagenet --limit 'quality_drop<=1%'
+    autoopt compress scorer.onnx --data rows.csv --target label --limit 'latency_ms<=0.1'
+    """
+    started = time.monotonic()
+    from autoopt.app.compressing import compress_options, understand_compression
+    from autoopt.app.launch import search_understood
+    from autoopt.cli.live import watcher
+    from autoopt.cli.results import print_outcome
+    from autoopt.cli.screen import console_for, print_understanding
+
+    where = Places(home=home, storage=storage, tracking_uri=tracking_uri)
+    options = compress_options(source, places=where, misread=misread(), **rest)
+    understanding = understand_compression(options)
+    console = console_for(as_json)
+    print_understanding(console, understanding, dry_run=False)
+    about = (understanding.facts, understanding.space, understanding.budget)
+    with watcher(console, *about, started) as observer:
+        outcome = search_understood(understanding, started=started, observer=observer)
+    return print_outcome(console, outcome, as_json=as_json)

@@ -1,0 +1,40 @@
+"""What is shown of a brought graph's forms, in place of a front."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from autoopt.app.forms import EXPORTED, ladder
+from autoopt.app.study import Study
+from autoopt.cli.screen import place
+
+
+def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | None) -> None:
+    """Each form that was tried, with what it measures and why it fell."""
+    exported = manifest["trial"] if manifest else None
+    table = Table(title="forms of the graph, each of them measured", title_justify="left", box=None)
+    for heading in ("trial", "form", study.context.facts.metric, "drop", "1 row", "256 rows", "size"):
+        left = heading == "form"
+        table.add_column(heading, justify="left" if left else "right", header_style="dim", no_wrap=not left)
+    table.add_column("verdict", overflow="fold", header_style="dim")
+    for rung in ladder(study.trials, exported, study.context.limits):
+        style = "bold" if rung.verdict.startswith(EXPORTED) else ""
+        told = (rung.form, rung.quality, rung.drop, rung.latency, rung.batch, rung.size)
+        cells = [Text(cell, style=style) for cell in told]
+        table.add_row(str(rung.number), *cells, Text(rung.verdict, style=style or "dim"))
+    console.print(table)
+    console.print()
+
+
+def print_drop_in(console: Console, study: Study, manifest: Mapping[str, Any]) -> None:
+    """How what was exported is used."""
+    if study.bundle is None or manifest["chosen"] != "quantized":
+        return
+    twin = next(a["path"] for a in manifest["artifacts"] if a["role"] == "quantized")
+    graph = study.context.facts.graph
+    where = place(study.bundle / twin)
+    told = f"{where} takes the place of {graph.name if graph else 'the graph'}: the same inputs, the same outputs."
+    console.print(Text(told, style="bold green"), soft_wrap=True)

@@ -1,0 +1,21 @@
+"""Rows for a graph of the user's own, which takes raw inputs: there is nothing to prepare."""
+
+from pathlib import Path
+from typing import final
+
+from autoopt.stages.preparing.base import LoadJob, PrepareJob, Preparer
+from autoopt.strategies.deploying.brought import GraphRows
+
+
+@final
+class GraphPreparer(Preparer):
+    """Rows as the snapshot has them."""
+
+    def prepare(self, job: PrepareJob, folder: Path) -> None:
+        """The snapshot holds them already."""
+
+    def graph(self, folder: Path) -> None:
+        return None
+
+    def load(self, job: LoadJob) -> GraphRows:
+        return GraphRows(inputs=job.facts.tensors, values=job.part.tensors)

@@ -1,0 +1,134 @@
+"""A trained graph that the user brought: nothing is trained, and what is made of it can take its place."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, ClassVar, Final, Self, final
+
+import numpy as np
+import onnx
+from numpy.typing import NDArray
+
+from autoopt.errors import StageFailure
+from autoopt.files import write_bytes
+from autoopt.files.pictures import as_input
+from autoopt.runtime import Session, as_scores, rows_at_once
+from autoopt.space.narrow import Untold
+from autoopt.strategies.deploying.tidied import tidied
+from autoopt.strategies.model import Artifact, Model, Prepared, Trained, TrainingContext, TrainingData
+from autoopt.task.facts import GraphFacts, Modality, TensorFacts
+from autoopt.values import FailureReason
+
+FILE: Final = "brought.onnx"
+CONVOLUTIONS: Final = ("Conv", "ConvTranspose")
+PRODUCTS: Final = ("MatMul", "Gemm")
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class GraphRows(Prepared):
+    """Rows as the graph takes them."""
+
+    inputs: tuple[TensorFacts, ...]
+    values: tuple[NDArray[Any], ...]  # (rows, ...) each, pixels as they were decoded
+
+    @property
+    def rows(self) -> int:
+        return len(self.values[0])
+
+    def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
+        pairs = zip(self.inputs, self.values, strict=True)
+        return {i.name: as_graph_takes(i, np.ascontiguousarray(values[chosen])) for i, values in pairs}
+
+
+def as_graph_takes(facts: TensorFacts, values: NDArray[Any]) -> NDArray[Any]:
+    """Rows of an input as the snapshot holds them, as the graph takes them."""
+    return values if facts.pixels is None else as_input(values, facts.pixels)
+
+
+@final
+@dataclass(frozen=True, kw_only=True, eq=False)
+class BroughtArtifact(Artifact):
+    """The bytes of the user's file."""
+
+    kind: ClassVar[str] = "brought"
+
+    content: bytes
+
+    def save(self, folder: Path) -> None:
+        write_bytes(folder / FILE, self.content)
+
+    @classmethod
+    def load(cls, folder: Path) -> Self:
+        return cls(content=(folder / FILE).read_bytes())
+
+    def graph(self) -> onnx.ModelProto:
+        """The same graph as the quantizer likes it."""
+        return tidied(onnx.load_model_from_string(self.content))
+
+    def compact_graph(self) -> onnx.ModelProto:
+        """The same trees in fewer bytes. Raises StageFailure where there are none that it can be done for."""
+        from autoopt.strategies.trees.brought import compacted
+
+        return compacted(onnx.load_model_from_string(self.content))
+
+    def drop_in(self, made: onnx.ModelProto) -> onnx.ModelProto:
+        """What was made of it, with the inputs and outputs declared as in it. Raises StageFailure where they differ."""
+        own, constants = onnx.load_model_from_string(self.content).graph, {i.name for i in made.graph.initializer}
+        for mine, others in ((own.input, made.graph.input), (own.output, made.graph.output)):
+            wanted = [v for v in mine if v.name not in constants]
+            if [_signature(v) for v in wanted] != [_signature(v) for v in others if v.name not in constants]:
+                message = "its inputs or outputs would be other than those of the graph that was brought"
+                raise StageFailure(FailureReason.ERROR, message)
+            del others[:]  # the quantizer has inferred shapes of its own
+            others.extend(wanted)
+        return made
+
+
+@final
+@dataclass(frozen=True, kw_only=True)
+class Brought(Model):
+    """The user's own graph, as it came: `autoopt compress model.onnx --data ROWS`.
+
+    It is run once on the valid rows, in float: what every form of it is held to. Its file is exported unchanged beside
+    the form that keeps the limits; both have the inputs and outputs that it came with.
+    """
+
+    name: ClassVar[str] = "brought"
+    modalities: ClassVar[tuple[Modality, ...]] = (Modality.GRAPH,)
+    artifact_kind: ClassVar[str] = BroughtArtifact.kind
+
+    def train(self, data: TrainingData[Any], context: TrainingContext) -> Trained:
+        if data.pretrained is None or data.facts.graph is None:
+            raise StageFailure(FailureReason.ERROR, "The task has no graph of the user's own.")
+        content = data.pretrained.read_bytes()
+        session, row_bytes = Session(content), sum(v[:1].nbytes for v in data.valid.values)
+        batch = rows_at_once(texts=False, row_bytes=row_bytes)
+        found = []
+        for start in range(0, data.valid.rows, batch):
+            found.append(session.run(data.valid.model_feed(slice(start, start + batch))))
+            context.report(start, {})
+        scores = as_scores(np.concatenate(found), data.facts.graph.form)
+        return Trained(artifact=BroughtArtifact(content=content), valid_scores=scores.astype(np.float64))
+
+
+def why_not(value: object, graph: GraphFacts) -> str | None:
+    """Why a form of `quantize` does not fit this graph, in a user's words; None where it may."""
+    weights = graph.weights
+    convolved, products = (sum(weights.get(op, 0) for op in ops) for ops in (CONVOLUTIONS, PRODUCTS))
+    trees = sum(count for op, count in weights.items() if op not in (*CONVOLUTIONS, *PRODUCTS))
+    if value == "none":
+        return None
+    if value == "compact":
+        return None if trees else Untold("it has no trees")
+    if value == "weights_int8":
+        return "it is for linear models that were made here"
+    if not convolved + products:
+        reason = "it has no products with constant weights (Conv, MatMul, Gemm)"
+        return reason if value == "static_int8" else Untold(reason)
+    if value == "dynamic_int8" and convolved > products:
+        return "the runtime's dynamic convolutions are several times slower than its float ones"
+    return None
+
+
+def _signature(value: onnx.ValueInfoProto) -> tuple[str, int]:
+    return str(value.name), int(value.type.tensor_type.elem_type)

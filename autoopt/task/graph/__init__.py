@@ -1,0 +1,1 @@
+"""A trained graph that the user brought, and the rows it is compressed on."""

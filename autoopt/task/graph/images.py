@@ -1,0 +1,121 @@
+"""Images as the rows of a brought graph: decoded to the size that its input has, folders as labels."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+from numpy.typing import NDArray
+
+from autoopt.errors import DataError
+from autoopt.task.facts import TensorFacts
+from autoopt.task.graph.reading import BroughtGraph, GraphInput
+from autoopt.task.images.archive import find_in_archive
+from autoopt.task.images.classes import labelled_by_folders
+from autoopt.task.images.decoding import decode_all, stored_size
+from autoopt.task.images.folder import find_in_folder
+from autoopt.task.images.found import Found, ImageFile
+from autoopt.task.modality import ARCHIVES
+from autoopt.task.options import TaskOptions
+from autoopt.task.spreading import spread_rows
+from autoopt.task.wording import SHOWN, count, quoted
+
+MOST_IMAGES: Final = 20_000
+"""More than that tell nothing new about a graph's quality; they are taken evenly from all."""
+NCHW, NHWC = "NCHW", "NHWC"
+COLOURS: Final = 3
+IMAGENET: Final = ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225))
+NORMALIZATIONS: Final = (
+    "--normalize is imagenet, none (0 to 255 as they are), or MEAN;STD like '0.5,0.5,0.5;0.2,0.2,0.2'"
+)
+
+
+def is_images(source: str) -> bool:
+    """Whether a source is a folder or an archive."""
+    return source.lower().endswith(ARCHIVES) or Path(source).expanduser().is_dir()
+
+
+def image_rows(
+    graph: BroughtGraph, source: str, options: TaskOptions
+) -> tuple[tuple[TensorFacts, ...], NDArray[np.uint8], str, NDArray[Any], tuple[str, ...]]:
+    """(input, pixels (rows, height, width, 3), name of the labels, labels (rows,), warnings). Raises DataError."""
+    wanted, layout = _image_input(graph)
+    form = {"layout": layout, "dtype": wanted.dtype, **_normalization(options.normalize, wanted.dtype)}
+    if options.target is not None:
+        what = f"--target {quoted(options.target)} names a column, and a folder of images has none."
+        raise DataError(what, "Leave it out: folders are the classes.")
+    path = Path(source).expanduser()
+    if not path.exists():
+        raise DataError(f"{source} does not exist.", "Check the path.")
+    files, label_name, labels, warnings = _labelled(find_in_folder(path) if path.is_dir() else find_in_archive(path))
+    if len(files) > MOST_IMAGES:
+        chosen = spread_rows(len(files), MOST_IMAGES)
+        warnings.append(f"Of {len(files):,} images {len(chosen):,} are used, taken evenly.")
+        files, labels = tuple(files[int(k)] for k in chosen), labels[chosen] if label_name else labels
+    height, width = _size(wanted, layout, files)
+    decoded = decode_all(files, height, width)
+    whole = np.array([k for k in range(len(files)) if k not in decoded.damaged], dtype=np.int64)
+    if decoded.damaged:
+        told = "; ".join(f"{files[k].name} {why}" for k, why in list(decoded.damaged.items())[:SHOWN])
+        warnings.append(f"{len(decoded.damaged):,} of {count(len(files), 'image')} cannot be read: {told}.")
+    if not len(whole):
+        raise DataError(f"{source} has no image that can be read.", "Give a folder of images.")
+    facts = TensorFacts(name=wanted.name, dtype="uint8", shape=(height, width, COLOURS), pixels=form)
+    return (facts,), decoded.pixels[whole], label_name, labels[whole] if label_name else labels, tuple(warnings)
+
+
+def _image_input(graph: BroughtGraph) -> tuple[GraphInput, str]:
+    """The one input, and where its colours lie."""
+    wanted = graph.inputs[0]
+    sizes = wanted.shape or ()
+    if len(graph.inputs) == 1 and len(sizes) == 3 and wanted.dtype in ("float32", "float16", "float64", "uint8"):
+        if sizes[0] == COLOURS:
+            return wanted, NCHW
+        if sizes[2] == COLOURS:
+            return wanted, NHWC
+    what = f"Images cannot feed {'; '.join(map(str, graph.inputs))}: one input of 3 colours is needed, "
+    what += "(rows, 3, height, width) or (rows, height, width, 3)."
+    raise DataError(what, "Give an .npz file with an array for each input.")
+
+
+def _normalization(text: str | None, dtype: str) -> Mapping[str, Any]:
+    """What is done to each value: (value / scale - mean) / std. Raises DataError for what --normalize cannot be."""
+    plain = ((0.0,) * COLOURS, (1.0,) * COLOURS)
+    if dtype == "uint8" and text not in (None, "none"):
+        raise DataError("The graph takes pixels as uint8: there is nothing to normalize.", "Leave --normalize out.")
+    if text == "none" or dtype == "uint8":
+        return {"scale": 1.0, "mean": plain[0], "std": plain[1]}
+    mean, std = plain if text is None else IMAGENET if text == "imagenet" else _mean_std(text)
+    return {"scale": 255.0, "mean": mean, "std": std}
+
+
+def _mean_std(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    halves = text.split(";")
+    try:
+        mean, std = (tuple(float(v) for v in half.split(",")) for half in halves)
+    except ValueError:
+        mean, std = (), ()
+    mean, std = (half * COLOURS if len(half) == 1 else half for half in (mean, std))
+    if len(mean) != COLOURS or len(std) != COLOURS or not np.isfinite([*mean, *std]).all() or min(std) <= 0:
+        raise DataError(f"--normalize {quoted(text)} cannot be read.", f"{NORMALIZATIONS}; of values 0 to 1.")
+    return mean, std
+
+
+def _labelled(found: Found) -> tuple[tuple[ImageFile, ...], str, NDArray[Any], list[str]]:
+    """Files, the name of their labels and these; without folders of classes there are none."""
+    if not found.files:
+        raise DataError(f"{found.name} holds no image.", "Give a folder of images, or an archive of one.")
+    if len({f.folders for f in found.files}) < 2:
+        return found.files, "", np.zeros(0), list(found.warnings)
+    labelled = labelled_by_folders(found, found.name)
+    labels = np.array(labelled.target.classes, dtype=str)[labelled.target.values]
+    return labelled.files, labelled.target_name, labels, list(labelled.warnings)
+
+
+def _size(wanted: GraphInput, layout: str, files: tuple[ImageFile, ...]) -> tuple[int, int]:
+    sizes = wanted.shape or ()
+    height, width = sizes[1:] if layout == NCHW else sizes[:2]
+    if height is None or width is None:
+        usual = stored_size(files, None)
+        return height or usual[0], width or usual[1]
+    return height, width
