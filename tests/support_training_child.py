@@ -1,14 +1,22 @@
-"""A training in a process of its own, for tests that kill it: says each epoch, and in the end the weights' digest."""
+"""Trainings in processes of their own, for tests that kill them: each says its epochs, in the end the weights' digest.
+
+As a program it takes a line `KIND FOLDER EPOCH` at a time, and does it in a fork of itself: the libraries are imported
+once. Said are the fork's process id first, `ended` last. A training halts after the report of that epoch, if it comes
+to it, and waits there for what kills it.
+"""
 
 import contextlib
 import dataclasses
 import hashlib
+import os
+import signal
 import sys
-import time
+import traceback
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
+import torch._dynamo  # noqa: F401 - else each fork imports it for its optimizer
 from support_learning import convolutional, digest, judge_of, perceptron, plan_of, source_of
 from support_network import context, task
 
@@ -29,12 +37,13 @@ def say(line: str) -> None:
     sys.stdout.flush()
 
 
-def train(kind: str, folder: Path | None, *, pause_s: float = 0.0) -> str:
+def train(kind: str, folder: Path | None, *, halt_at: int = 0) -> str:
     """The digest of the weights that a training of `kind` ('mlp', 'cnn') or a pruning ('channels', ...) comes to."""
 
     def report(epoch: int, values: dict[str, float]) -> None:
         say(f"epoch {epoch}")
-        time.sleep(pause_s)
+        while epoch == halt_at:
+            signal.pause()
 
     if kind in ("channels", "magnitude", "random"):
         return pruned(kind, folder, report)
@@ -76,5 +85,21 @@ def checkpoints_at_every_epoch() -> Iterator[None]:
         shrink._plan = usual
 
 
+def serve() -> None:
+    """Until stdin ends."""
+    for line in sys.stdin:
+        kind, folder, halt_at = line.split()
+        pid = os.fork()
+        if pid == 0:
+            try:
+                say(str(os.getpid()))
+                say(f"weights {train(kind, Path(folder), halt_at=int(halt_at))}")
+            except Exception:  # noqa: BLE001 - said, and no reason to go on as a second server
+                traceback.print_exc()
+            os._exit(0)  # without the libraries' own teardown: a fork has none of their threads
+        os.waitpid(pid, 0)
+        say("ended")
+
+
 if __name__ == "__main__":
-    say(f"weights {train(sys.argv[1], Path(sys.argv[2]), pause_s=0.2)}")
+    serve()
