@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support_cli import run_here, run_process
+from support_cli import run_here
 from support_stages import Place
 from support_text import text_frame
 from test_text_task import TEXT, options
@@ -61,20 +61,7 @@ def test_what_embeddings_begin_with_is_a_choice_of_the_training_alone(place: Pla
     assert len(set(trained)) == 3
 
 
-SEARCH = (
-    "--target",
-    "label",
-    "--text",
-    "title,text",
-    "--trials",
-    "1",
-    "--slots",
-    "1",
-    "--home",
-    "home",
-    "-o",
-    "bundle",
-)
+SEARCH = ("--target", "label", "--text", "title,text", "--trials", "1", "--inline", "--home", "home", "-o", "bundle")
 
 
 def words(*more: str) -> list[str]:
@@ -83,10 +70,11 @@ def words(*more: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_a_bundle_of_pieces_needs_nothing_more_than_others(tmp_path: Path) -> None:
+def test_a_bundle_of_pieces_needs_nothing_more_than_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
     frame = text_frame(240)
     frame.to_csv(tmp_path / "news.csv", index=False)
-    ran = run_process(*words("--set", "tokens=subwords"), folder=tmp_path)
+    ran = run_here(*words("--set", "tokens=subwords"))
     assert ran.code == 0, ran.err
     bundle = tmp_path / "bundle"
     assert load_bundle(bundle).manifest["recipe"]["tokens"] == "subwords"
@@ -109,7 +97,7 @@ def test_a_search_begins_with_vectors_where_there_are_some(tmp_path: Path, monke
     monkeypatch.chdir(tmp_path)
     text_frame(240).to_csv(tmp_path / "news.csv", index=False)
     frozen = ("--set", "pretrained=frozen")
-    ran = run_process(*words("--embeddings", vectors(tmp_path).name, *frozen), folder=tmp_path)
+    ran = run_here(*words("--embeddings", vectors(tmp_path).name, *frozen))
     assert ran.code == 0, ran.err
     assert "glove.txt: 12 words of the texts, 3 numbers each" in ran.out
     assert '--embeddings "glove.txt"' in (tmp_path / "bundle" / "recipe.yaml").read_text()
