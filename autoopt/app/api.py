@@ -54,10 +54,17 @@ def load_study(
     return Study(name, Places(home=str(home) if home else None, storage=storage, tracking_uri=tracking_uri))
 
 
-def load_bundle(folder: str | Path, *, task: str | None = None, verify_key: str | Path | None = None) -> Bundle:
+def load_bundle(
+    folder: str | Path,
+    *,
+    threads: int | None = None,
+    task: str | None = None,
+    verify_key: str | Path | None = None,
+) -> Bundle:
     """A bundle, every file checked against its hash first. Raises BundleError, and OptionError for the key.
 
-    `task`: of a module that torch could not trace, 'path/to/task.py:function'; that code is run. `verify_key`: a PEM
-    file with the public Ed25519 key that the bundle must have been signed with.
+    It is run as was fastest when it was exported, where that runtime is installed; with `threads`, on so many. `task`:
+    of a module that torch could not trace, 'path/to/task.py:function'; that code is run. `verify_key`: a PEM file with
+    the public Ed25519 key that the bundle must have been signed with.
     """
-    return _load_bundle(Path(folder), task=task, verify_key=verify_key)
+    return _load_bundle(Path(folder), threads=threads, task=task, verify_key=verify_key)

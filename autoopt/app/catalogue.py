@@ -117,4 +117,4 @@ def doctor_rows() -> list[tuple[str, str]]:
     first = slots(found)[0]
     threads = f"{first.threads} thread{'s' if first.threads != 1 else ''}"
     rows.append(("trials", f"{len(slots(found))} at a time on {first.device}, {threads} each; --slots changes it"))
-    return rows + runtime_rows() + list(describe_libraries())
+    return rows + runtime_rows([a.kind for a in found.accelerators]) + list(describe_libraries())

@@ -1,6 +1,6 @@
 """Which runtimes an export may choose among: what `--targets` says, else what is here."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from autoopt.errors import Problem
 from autoopt.runtime.engines import ENGINES, engine, engine_names
@@ -28,8 +28,11 @@ def runtimes_for(targets: Sequence[str] | None) -> tuple[str, ...]:
     return tuple(targets) if targets is not None else tuple(e.name for e in ENGINES if e.unasked and not e.absence)
 
 
-def runtime_rows() -> list[tuple[str, str]]:
-    """(what, how it stands) of the runtimes, for `autoopt doctor`."""
+def runtime_rows(devices: Collection[str]) -> list[tuple[str, str]]:
+    """(what, how it stands) of the runtimes that this machine's kinds of devices can have, for `autoopt doctor`."""
     here = [f"{e.name} {e.version}" if e.version else e.name for e in ENGINES if not e.absence]
-    rows = [("runtimes", ", ".join(here))]
-    return rows + [("optional", f"{e.name} as a runtime (--targets): {e.install}") for e in ENGINES if e.absence]
+    absent = [e for e in ENGINES if e.absence and e.device in ("cpu", *devices)]
+    return [
+        ("runtimes", ", ".join(here)),
+        *(("optional", f"{e.name} to serve bundles (--targets): {e.install}") for e in absent),
+    ]

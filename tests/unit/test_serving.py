@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from test_runtime_session import two_class_graph
 
-from autoopt.app.targets import runtimes_for, targets_problems
+from autoopt.app.targets import runtime_rows, runtimes_for, targets_problems
 from autoopt.errors import BundleError
 from autoopt.report.serving import served_words
 from autoopt.runtime import Serving, served
@@ -100,6 +100,13 @@ def test_without_targets_those_that_are_here_may_be_chosen() -> None:
     assert runtimes_for(None)[0] == "onnxruntime"
     assert not {e.name for e in ABSENT} & set(runtimes_for(None))
     assert runtimes_for(("openvino",)) == ("openvino",)
+
+
+def test_doctor_tells_of_runtimes_and_how_to_get_what_a_device_could_have() -> None:
+    rows = [text for _, text in runtime_rows(["cuda"])]
+    assert rows[0].startswith("onnxruntime ")
+    assert rows[1:] == [f"{e.name} to serve bundles (--targets): {e.install}" for e in ABSENT]
+    assert not any("onnxruntime-gpu" in text for _, text in runtime_rows([]))
 
 
 def test_the_line_on_the_screen() -> None:

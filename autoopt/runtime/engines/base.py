@@ -18,6 +18,8 @@ class Engine(ABC):
     """The package that brings it."""
     install: ClassVar[str]
     """The line that installs it."""
+    device: ClassVar[str] = "cpu"
+    """The kind of device that it runs on."""
     unasked: ClassVar[bool] = True
     """Whether it is tried where no `--targets` were given."""
     load_s: ClassVar[float] = 0.0

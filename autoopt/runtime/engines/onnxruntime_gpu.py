@@ -15,6 +15,7 @@ from autoopt.runtime.session import CPU, Runner, Session
 class _OnGpu(Engine, ABC):
     distribution: ClassVar[str] = "onnxruntime-gpu"
     install: ClassVar[str] = "pip uninstall onnxruntime; pip install onnxruntime-gpu"
+    device: ClassVar[str] = "cuda"
     load_s: ClassVar[float] = 1.0
     providers: ClassVar[tuple[str, ...]]
     """The one that is wanted, then what may take the operators that it does not know."""
