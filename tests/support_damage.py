@@ -249,7 +249,7 @@ MANIFEST_TEXTS: Mapping[str, Callable[[str], str | bytes]] = {
     "100,000 objects in each other": lambda whole: '{"a":' * 100_000,
     "900 lists in each other": _with("", f'"note": {"[" * 900}{"]" * 900}'),
     "a text of 2 MB": _with("", f'"note": "{"x" * 2_000_000}"'),
-    "a million empty lists": _with("", f'"note": [{"[]," * 1_000_000}[]]'),
+    "100,000 empty lists": _with("", f'"note": [{"[]," * 100_000}[]]'),
     "its hash emptied": lambda whole: whole.replace('"sha256": "', '"sha256": "0', 1),
     "a pickle": lambda whole: PICKLE,
     "a script": lambda whole: SCRIPT,
@@ -347,6 +347,18 @@ def manifest_damages() -> Iterator[Damage]:
     yield _artifact("no latency", latency={})
     yield _artifact("hash of another", sha256="0" * 64)
     yield _artifact("parity of no kind", parity=["scores"])
+    servings: tuple[Any, ...] = (
+        None,
+        7,
+        "x",
+        [1],
+        {"runtime": 7},
+        {"graph": "evil"},
+        {"graph": ["all"]},
+        {"arena": "no"},
+    )
+    servings += tuple({"threads": threads} for threads in (0, -1, True, 10**9, "2", None))
+    yield from (_artifact(f"serving {value}", serving=value) for value in servings)
 
 
 # ---- Files that were exchanged, and whose hashes hold --------------------------------------------------------------
