@@ -55,7 +55,8 @@ def _told(bundle: Bundle, role: str, here: Served, feed: Feed, seconds: float) -
     if found.serving != here.serving:
         times = f"{found.single_gain:.2f} times as fast with one row, {found.batch_gain:.2f} with {found.batch_rows}"
         return f"{told}; here {found.serving.words} is {times}: export again on this machine"
-    return f"{told}; none of {len(measured)} other ways is faster here" if measured else told
+    others = "one other way is not" if len(measured) == 1 else f"none of {len(measured)} other ways is"
+    return f"{told}; {others} faster here" if measured else told
 
 
 def _fastest(bundle: Bundle, role: str, here: Served, feed: Feed, seconds: float) -> Fastest:

@@ -30,7 +30,7 @@ class _OnGpu(Engine, ABC):
 
     def load(self, content: bytes, serving: Serving, *, where: str = "the graph") -> Runner:
         if self.absence:
-            raise BundleError(f"{where} cannot be run by {self.absence}")
+            raise BundleError(f"{where} cannot be run: {self.absence}")
         session = Session(
             content,
             threads=serving.threads,

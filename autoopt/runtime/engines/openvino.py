@@ -34,7 +34,7 @@ class OpenVino(Engine):
 
     def load(self, content: bytes, serving: Serving, *, where: str = "the graph") -> Runner:
         if self.absence:
-            raise BundleError(f"{where} cannot be run by {self.absence}")
+            raise BundleError(f"{where} cannot be run: {self.absence}")
         refuse_external_data(content, where)
         return OpenVinoSession(content, threads=serving.threads, where=where)
 
