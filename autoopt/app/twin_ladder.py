@@ -18,6 +18,7 @@ CLIMBS: tuple[Mapping[str, Value], ...] = (
     {"quantize.keep_float": 1},
     {"quantize.keep_float": 2},
     {"quantize.keep_float": 4},
+    {"qat": True},
 )
 """What is tried of static int8 where it loses too much: other ranges, then the most sensitive layers in float, then a
 short fine-tuning in int8 of the weights that the float artifact keeps."""

@@ -9,6 +9,7 @@ from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.stages.judge import bare_reason
 from autoopt.strategies import catalogue
 from autoopt.strategies.networks.own_module import BUILD
+from autoopt.strategies.shrinking.qat import Qat
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_bytes
 
@@ -79,6 +80,7 @@ def choices_that_matter(recipe: Mapping[str, Any]) -> str:
     built = [f"{name} {_short(value)}" for name, value in parsed.section(BUILD).items()]
     trained = [f"{k} {parsed[k]}" for k in TRAINED if parsed.get(k, "none") != "none"]
     deployed = [str(parsed["quantize"])] if parsed.get("quantize", "none") != "none" else []
+    deployed += [Qat.name] if Qat.from_recipe(parsed).on else []
     return ", ".join([*deployed, *built, *own, *trained, *prepared])
 
 
@@ -98,7 +100,8 @@ def fallen_twins(tried: Sequence[Mapping[str, Any]]) -> list[str]:
 def form_words(changes: Mapping[str, Any]) -> str:
     """`static_int8, keep_float 1`."""
     form = [str(changes["quantize"])]
-    return ", ".join(form + [f"{n.partition('.')[2]} {v}" for n, v in changes.items() if n != "quantize"])
+    others = [(n.rpartition(".")[2], v) for n, v in changes.items() if n != "quantize"]
+    return ", ".join(form + [n if v is True else f"{n} {v}" for n, v in others])
 
 
 def _figures(attempt: Mapping[str, Any]) -> str:

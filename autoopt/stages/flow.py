@@ -17,7 +17,7 @@ from autoopt.stages import teaching
 from autoopt.stages import train as training
 from autoopt.stages.candidate import Candidate
 from autoopt.stages.contract import Reporter, StageRun
-from autoopt.stages.keys import DEPLOY, PREPARE, SHRINK, TRAIN, stage_keys
+from autoopt.stages.keys import DEPLOY, PREPARE, PRUNE, SHRINK, TRAIN, stage_keys
 from autoopt.stages.preparing import PREPARERS, LoadJob, PrepareJob
 from autoopt.strategies import catalogue_for, models
 from autoopt.strategies.learning.distill import Distill
@@ -28,7 +28,7 @@ from autoopt.task.snapshot import PartName, Snapshot
 from autoopt.values import FailureReason, Rank, Slot
 
 SHARE_BEFORE_PRUNING: Final = 0.65
-"""Of the time there is: what a training plans for where pruning and its fine-tuning follow."""
+"""Of the time there is: what a training plans for where fine-tuning follows, after pruning or in int8."""
 LEAST_S: Final = 1.0
 
 
@@ -74,7 +74,7 @@ class Flow(Candidate):
         return self.found_or_made(PREPARE, self.keys.prepare, self._prepare)
 
     def trained(self) -> StoreEntry:
-        """The model as arrays and its predictions on valid: trained, and pruned where the recipe says so."""
+        """The model as arrays and its predictions on valid: trained, and shrunk where the recipe says so."""
         if self.keys.shrink == self.keys.train:
             return self._learned()
         return self.found_or_made(SHRINK, self.keys.shrink, self._shrink, needs=(self._learned,))
@@ -111,7 +111,7 @@ class Flow(Candidate):
 
     def untrained_graph(self) -> bytes | None:
         """The file that would be deployed, with random weights; None where training or pruning decides its size."""
-        if self.keys.shrink != self.keys.train:
+        if self.recipe.get(PRUNE, "none") != "none":
             return None
         self.prepared()
         artifact = self._model().untrained(self._data(), self._context())

@@ -13,14 +13,16 @@ from typing import Any, Final
 
 from autoopt.files import sha256_json
 from autoopt.space.catalogue import Catalogue
+from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
 from autoopt.strategies import models
+from autoopt.strategies.shrinking.qat import Qat
 
 PREPARE: Final = "prepare"
 TRAIN: Final = "train"
 SHRINK: Final = "shrink"
 PRUNE: Final = "prune"
-"""The dimension whose value says whether that stage does anything."""
+"""The dimension whose value says, beside that of `qat`, whether that stage does anything."""
 DEPLOY: Final = "deploy"
 
 CODE_VERSIONS: Final[Mapping[str, int]] = {PREPARE: 2, TRAIN: 1, SHRINK: 1, DEPLOY: 2}
@@ -41,7 +43,7 @@ class StageKeys:
 
     prepare: str
     train: str
-    shrink: str  # the training's own where the recipe prunes nothing
+    shrink: str  # the training's own where the recipe neither prunes nor fine-tunes in int8
     deploy: str
 
 
@@ -73,13 +75,15 @@ def stage_keys(
     if teacher_key:
         origin["teacher"] = teacher_key
     train = _key(catalogue, recipe.asked, TRAIN, origin)
-    shrinks = recipe.get(PRUNE, "none") != "none"
-    shrink = _key(catalogue, recipe, SHRINK, {"parent": train}) if shrinks else train
+    in_int8, shrink = Qat.from_recipe(recipe).on, train
+    if in_int8 or recipe.get(PRUNE, "none") != "none":
+        counting = recipe if in_int8 else {n: v for n, v in recipe.items() if n.partition(".")[0] != Qat.name}
+        shrink = _key(catalogue, counting, SHRINK, {"parent": train})
     deploy = _key(catalogue, recipe, DEPLOY, {"parent": shrink})
     return StageKeys(prepare=prepare, train=train, shrink=shrink, deploy=deploy)
 
 
-def _key(catalogue: Catalogue, recipe: Recipe, stage: str, origin: Mapping[str, Any]) -> str:
+def _key(catalogue: Catalogue, recipe: Mapping[str, Value], stage: str, origin: Mapping[str, Any]) -> str:
     return sha256_json(
         {
             "stage": stage,

@@ -43,7 +43,7 @@ def train(model: Model, data: TrainingData[Any], context: TrainingContext, folde
 
 
 def shrink(model: Model, entry: StoreEntry, data: TrainingData[Any], context: TrainingContext, folder: Path) -> None:
-    """Prune what `entry` holds, fine-tune it and write the same files; `train_s` is that of both. As `train`."""
+    """Prune or fine-tune what `entry` holds and write the same files; `train_s` is that of both. As `train`."""
     trained = artifact_of(entry)
     before_s = load_info(entry).train_s
     _keep(lambda told: model.shrink(trained, data, told), data, context, folder, before_s=before_s)

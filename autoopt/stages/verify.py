@@ -33,6 +33,8 @@ FLOAT = "float"
 QUANTIZED = "quantized"
 LEAST_MEASURING_S = 1.0
 """What measuring gets even where building and scoring took all the time."""
+TUNING_SHARE = 0.6
+"""Of the time, what fine-tuning a twin that is an attempt may take (qat); the rest is for building and measuring it."""
 _SINGLE_SHARE = 0.6
 
 
@@ -40,7 +42,7 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
     """Both artifacts of an export. Raises StageFailure without a float one; a twin that fails is told as a reason."""
     until = time.monotonic() + job.seconds
 
-    def flow(recipe: Mapping[str, Any]) -> Candidate:
+    def flow(recipe: Mapping[str, Any], training_limit_s: float | None = None) -> Candidate:
         return candidate_of(
             Recipe(recipe),
             snapshot=snapshot,
@@ -50,12 +52,14 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
             report=report,
             teacher_key=job.teacher_key,
             member_teachers=job.member_teachers,
+            training_limit_s=training_limit_s,
         )
 
     original = flow(job.float_recipe)
     original.deployed()
     weights = original.weights()
-    twin, twin_reason = _twin(None if job.twin_recipe is None else flow(job.twin_recipe))
+    tuning_s = None if job.keeps_twin else TUNING_SHARE * job.seconds
+    twin, twin_reason = _twin(None if job.twin_recipe is None else flow(job.twin_recipe, tuning_s))
     report("verify")
     pair = {FLOAT: original} | ({QUANTIZED: twin} if twin is not None else {})
     check = _Check(snapshot, job, pair, until)

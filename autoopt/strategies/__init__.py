@@ -54,6 +54,7 @@ from autoopt.strategies.networks.texts.text_cnn import TextCNN
 from autoopt.strategies.networks.texts.text_transformer import TextTransformer
 from autoopt.strategies.networks.untraced import UntracedArtifact
 from autoopt.strategies.shrinking.prune import Prune
+from autoopt.strategies.shrinking.qat import Qat
 from autoopt.strategies.tables.encode import Encode
 from autoopt.strategies.tables.impute import Impute
 from autoopt.strategies.tables.reduce import Reduce
@@ -100,8 +101,8 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "TextCNN",
     "TextTransformer",
     "OwnModule",
-    "Augment",
     "Brought",
+    "Augment",
     "ProgressiveResizing",
     "Distill",
     "BatchSize",
@@ -121,6 +122,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "Prune",
     "Mirror",
     "Quantize",
+    "Qat",
     "Ensemble",
     "STRATEGIES",
     "applies_reason",
@@ -164,9 +166,9 @@ def artifacts() -> Mapping[str, type[Artifact]]:
         NetworkArtifact,
         ExportedArtifact,
         UntracedArtifact,
+        BroughtArtifact,
     )
     return {a.kind: a for a in every}
-        BroughtArtifact,
 
 
 @cache

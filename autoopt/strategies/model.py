@@ -180,8 +180,9 @@ class Model(Strategy):
         raise StageFailure(FailureReason.ERROR, f"a model of kind {self.name} learns in one process: set parallel=none")
 
     def shrink(self, artifact: Artifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
-        """Prune a trained artifact as the recipe says, and fine-tune it. Raises StageFailure when it cannot be done."""
-        raise StageFailure(FailureReason.ERROR, f"a model of kind {self.name} cannot be pruned: set prune: none")
+        """Prune a trained artifact or make it used to int8, by the recipe. Raises StageFailure where it cannot be."""
+        message = f"this {self.name} can neither be pruned nor fine-tuned in int8: set prune: none and qat: false"
+        raise StageFailure(FailureReason.ERROR, message)
 
     def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:
         """The same shape with random weights where size and latency hang on the shape alone; else None."""

@@ -134,6 +134,7 @@ VARIANTS: dict[str, dict[str, Value]] = {
     # quantization and deploying
     "mirror": {"mirror": True},
     "quantize=static_int8": {"quantize": "static_int8"},
+    "static_int8 and qat": {"quantize": "static_int8", "qat": True},
 }
 
 

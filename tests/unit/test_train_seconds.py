@@ -72,4 +72,4 @@ def test_a_pruning_that_went_on_counts_it_too_and_its_training(trials: Trials, c
     info = training.load_info(trials.shrink("b", trained, reports))
     assert info.train_s == (5 + 4) * EPOCH_S
     assert [step for step, _ in reports.seen] == list(range(cut + 1, 5))
-    assert "pruning went on from what an earlier attempt had kept" in info.notes
+    assert "fine-tuning went on from what an earlier attempt had kept" in info.notes

@@ -166,7 +166,7 @@ class Network(Model):
 
         if not isinstance(artifact, ExportedArtifact | NetworkArtifact):
             return super().shrink(artifact, data, context)
-        return shrunk(self, artifact.weights, data, context)
+        return shrunk(self, artifact, data, context)
 
     def attention_heads(self) -> Mapping[str, int]:
         """Of the layers that give queries, keys and values at once, by name in the network: how many heads."""

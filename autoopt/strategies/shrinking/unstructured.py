@@ -60,6 +60,12 @@ def masked(network: nn.Module, masks: Mapping[str, Tensor]) -> Iterator[None]:
             apply(layer, mask)
 
 
+def masks_of_zeros(network: nn.Module) -> Mapping[str, Tensor]:
+    """Masks by parameter name that hold what is zero now in linear and convolution layers."""
+    layers = {name: layer for name, layer in network.named_modules() if isinstance(layer, LAYERS)}
+    return {f"{n}.weight" if n else "weight": (layer.weight != 0).to(layer.weight) for n, layer in layers.items()}
+
+
 def zero_share(network: nn.Module) -> float:
     """Share of the weights of linear and convolution layers that are exactly 0."""
     weights = [layer.weight for layer in network.modules() if isinstance(layer, LAYERS)]
