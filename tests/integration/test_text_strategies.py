@@ -13,7 +13,10 @@ from support_text import text_frame
 from test_text_task import TEXT, options
 
 from autoopt.bundle import check_bundle, load_bundle
-from autoopt.task import prepare_task
+from autoopt.space import Recipe
+from autoopt.stages.keys import stage_keys
+from autoopt.strategies import catalogue_for
+from autoopt.task import Snapshot, prepare_task
 
 BAG = {"model": "embedding_bag", "embedding_bag.epochs": 3, "embedding_bag.width": 16, "optimizer.learning_rate": 0.01}
 FORMS = {"frozen": {"pretrained": "frozen"}, "tuned": {"pretrained": "tuned"}, "subwords": {"tokens": "subwords"}}
@@ -54,11 +57,12 @@ def test_a_recipe_is_prepared_trained_deployed_and_verified_with_its_twin(form: 
 
 
 def test_what_embeddings_begin_with_is_a_choice_of_the_training_alone(place: Place) -> None:
-    none, frozen, pieces = (place.evaluate({**BAG, **more}) for more in ({}, FORMS["frozen"], FORMS["subwords"]))
-    keys = [{stage.name: stage.key for stage in run.stages} for run in (none, frozen, pieces)]
-    prepared, trained = ([key[stage] for key in keys] for stage in ("prepare", "train"))
-    assert prepared[0] == prepared[1] != prepared[2]
-    assert len(set(trained)) == 3
+    facts = Snapshot.open(Path(place.snapshot)).facts
+    known, given = catalogue_for(facts), {"fingerprint": facts.fingerprint, "seed": place.seed, "device": "cpu"}
+    recipes = [Recipe({**BAG, **more}) for more in ({}, FORMS["frozen"], FORMS["subwords"])]
+    none, frozen, pieces = (stage_keys(known, recipe, **given) for recipe in recipes)
+    assert none.prepare == frozen.prepare != pieces.prepare
+    assert len({none.train, frozen.train, pieces.train}) == 3
 
 
 SEARCH = ("--target", "label", "--text", "title,text", "--trials", "1", "--inline", "--home", "home", "-o", "bundle")
