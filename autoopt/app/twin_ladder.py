@@ -20,8 +20,7 @@ CLIMBS: tuple[Mapping[str, Value], ...] = (
     {"quantize.keep_float": 4},
     {"qat": True},
 )
-"""What is tried of static int8 where it loses too much: other ranges, then the most sensitive layers in float, then a
-short fine-tuning in int8 of the weights that the float artifact keeps."""
+"""What is tried of static int8 where it loses too much: other ranges, then the most sensitive layers in float."""
 FINER = ("bf16",)
 """Forms that, like the climbs of static int8, mend nothing but a loss of quality."""
 SAFEST = ("fp16", "compact")
@@ -47,6 +46,11 @@ def rungs_of(recipe: Recipe) -> tuple[Mapping[str, Value], ...]:
     return (*plain[:place], *({"quantize": STATIC, **climb} for climb in CLIMBS), *plain[place:])
 
 
+def fitting(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> tuple[Mapping[str, Value], ...]:
+    """Those whose form means anything for this task."""
+    return tuple(r for r in rungs if Quantize.value_applies(r["quantize"], facts, slot) is None)
+
+
 def climbed(
     rungs: Sequence[Mapping[str, Value]], attempt: Attempt, facts: TaskFacts, tolerance: float, *, until: float
 ) -> tuple[Mapping[str, Value] | None, tuple[Mapping[str, Any], ...]]:
@@ -58,11 +62,6 @@ def climbed(
     """
     if len(rungs) < 2:
         return (rungs[0] if rungs else None), ()
-def fitting(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> tuple[Mapping[str, Value], ...]:
-    """Those whose form means anything for this task."""
-    return tuple(r for r in rungs if Quantize.value_applies(r["quantize"], facts, slot) is None)
-
-
     tried: list[Mapping[str, Any]] = []
     left, too_much = list(rungs), True
     while left:

@@ -86,10 +86,10 @@ def print_exported(console: Console, manifest: Mapping[str, Any]) -> None:
         console.print(Text(served, style="dim"))
     if manifest.get("twin_compared"):
         console.print(Text(f"quantized beside float: {manifest['twin_compared']}", style="dim"))
-    for attempt in fallen_twins(manifest.get("twins_tried", ())):
+    for attempt in fallen_twins(manifest.get("twins_tried", ()), manifest["twin_reason"]):
         console.print(Text(f"tried as the twin: {attempt}", style="dim"))
     if manifest["twin_reason"]:
-        console.print(Text(f"twin: {manifest['twin_reason']}", style="yellow"))
+        console.print(Text(manifest["twin_reason"], style="yellow"))
     if manifest["missed"]:
         console.print(Text("No trial keeps every limit. This is the nearest miss:", style="bold yellow"))
         console.print(Text(f"  {manifest['missed']}", style="yellow"))

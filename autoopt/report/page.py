@@ -69,7 +69,7 @@ def _context(view: StudyView) -> dict[str, Any]:
         "history": history_chart(view.trials, rising=rising),
         "families": families(view.trials, rising=rising),
         "pair": pair_lines(view),
-        "fallen_twins": fallen_twins(view.verified.tried) if view.verified else [],
+        "fallen_twins": fallen_twins(view.verified.tried, view.verified.twin_reason) if view.verified else [],
         "front_rows": FRONT_ROWS,
         "front": [trial_line(t, view.best) for t in view.front],
         "baseline": _baseline(view, "valid"),

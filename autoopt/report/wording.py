@@ -88,12 +88,15 @@ def _short(value: object) -> str:
     return f"{value:.3g}" if isinstance(value, float) else str(value)
 
 
-def fallen_twins(tried: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The forms of a twin that were tried and fell: `static_int8, keep_float 1 (0.8812, 0.0312 ms, 118 kB): it ...`."""
+def fallen_twins(tried: Sequence[Mapping[str, Any]], told: str = "") -> list[str]:
+    """The forms of a twin that were tried and fell: `static_int8, keep_float 1 (0.8812, 0.0312 ms, 118 kB): it ...`.
+
+    Those whose reason was `told` already are left out.
+    """
     return [
         f"{form_words(attempt['form'])}{_figures(attempt)}: {bare_reason(str(attempt['reason']))}"
         for attempt in tried
-        if attempt["reason"]
+        if attempt["reason"] and str(attempt["reason"]) not in told
     ]
 
 

@@ -40,15 +40,14 @@ def judge_twin(facts: TaskFacts, original: VerifiedArtifact, twin: VerifiedArtif
             f"it loses {loss:.2%} of {facts.metric} on valid ({twin.valid.value:.5g} against "
             f"{original.valid.value:.5g}), more than the tolerance of {tolerance:.2%}"
         )
-    if original.size_bytes < _SAME_SIZE * twin.size_bytes:
-        reasons.append(f"it is larger ({_sizes(original, twin)})")
-    reasons += [
-        f"it is slower beyond the noise with {rows} ({_speeds(original, twin, batch)})"
-        for batch, rows in _BATCHES.items()
-        if _faster(twin, original, batch)
-    ]
-    smaller = twin.size_bytes < _SAME_SIZE * original.size_bytes
-    if not smaller and not any(_faster(original, twin, batch) for batch in _BATCHES):
+    worse = [f"larger ({_sizes(original, twin)})"] if original.size_bytes < _SAME_SIZE * twin.size_bytes else []
+    slower = [batch for batch in _BATCHES if _faster(twin, original, batch)]
+    if slower:
+        told = " and ".join(f"with {_BATCHES[batch]} ({_speeds(original, twin, batch)})" for batch in slower)
+        worse.append(f"slower beyond the noise {told}")
+    if worse:
+        reasons.append(f"it is {' and '.join(worse)}")
+    elif twin.size_bytes >= _SAME_SIZE * original.size_bytes and not any(_faster(original, twin, b) for b in _BATCHES):
         reasons.append(
             f"it is neither smaller ({_sizes(original, twin)}) nor faster beyond the noise "
             f"({_speeds(original, twin, 'batch_1')} a row)"

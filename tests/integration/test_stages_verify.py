@@ -1,6 +1,7 @@
 """An export's pair: reloaded, compared with the trained model, measured side by side, scored on test once."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ from support_stages import Place, make_place, mixed_frame, recipe_of
 from autoopt.errors import StageFailure
 from autoopt.files import sha256_file
 from autoopt.runtime import Front, Session, front_json
-from autoopt.stages import worker
+from autoopt.stages import verify, worker
 from autoopt.stages.contract import VerifyResult
+from autoopt.stages.measure import Timing
 from autoopt.task.scoring import score
 from autoopt.task.snapshot import Snapshot
 
@@ -141,6 +143,26 @@ def test_a_twin_that_loses_is_scored_on_test_only_where_it_is_exported_all_the_s
     assert not result.twin.parity["holds"]
     assert (result.twin.test is not None) == keeps_twin
     assert result.float_artifact.test is not None
+
+
+@pytest.mark.parametrize("slow_times, as_promised", [(1, True), (2, False)])
+def test_a_twin_that_is_only_slower_is_loaded_and_measured_once_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch, slow_times: int, *, as_promised: bool
+) -> None:
+    real, seen = verify.time_graphs, []
+
+    def timed(*given: Any, **options: Any) -> Timing:
+        found = real(*given, **options)
+        seen.append(found)
+        original = found.graphs["float"]
+        much_slower = {"p50_ms": 1e6, "low_ms": 1e6, "high_ms": 1e6}
+        slower = replace(original, single=replace(original.single, **much_slower))
+        return replace(found, graphs={"float": original, "quantized": slower if len(seen) <= slow_times else original})
+
+    monkeypatch.setattr(verify, "time_graphs", timed)
+    result = place.verify(recipe_of("extra_trees"), recipe_of("extra_trees", "compact"), seconds=0.1)
+    assert len(seen) == 2
+    assert (result.twin_reason == "") == as_promised
 
 
 def test_a_twin_that_cannot_be_built_is_a_reason(place: Place) -> None:

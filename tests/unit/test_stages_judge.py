@@ -80,6 +80,14 @@ def test_one_gain_without_a_loss_is_enough(twin: VerifiedArtifact) -> None:
         (_artifact(0.9, 300, 0.20, 0.30, batch=(0.05, 0.06)), "slower beyond the noise with one row (0.2500 ms"),
         (_artifact(0.9, 300, 0.05, 0.06, batch=(0.20, 0.30)), "slower beyond the noise with 256 rows (0.2500 ms"),
         (_artifact(0.9, 1500, 0.05, 0.06), "larger (1.5 kB against 1 kB)"),
+        (
+            _artifact(0.9, 1500, 0.2, 0.3),
+            "larger (1.5 kB against 1 kB) and slower beyond the noise with one row (0.2500",
+        ),
+        (
+            _artifact(0.9, 1000, 0.2, 0.3),
+            "(0.2500 ms against 0.1100 ms) and with 256 rows (0.2500 ms against 0.1100 ms).",
+        ),
     ],
 )
 def test_a_gain_does_not_make_up_for_a_loss(twin: VerifiedArtifact, why: str) -> None:

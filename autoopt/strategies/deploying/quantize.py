@@ -64,7 +64,7 @@ class Quantize(Strategy):
       the speed of float; scores within 0.001 for fp16, 0.01 for bf16. fp16 keeps 11 bits, and a tensor with a weight
       beyond its range (65504) stays float; bf16 keeps 8 bits and the range of float32. What is computed is float32, on
       GPUs too: products in half precision, which are faster there, are not made of it. The twin's ladder tries both,
-      last, and no space does: `--set quantize=fp16`.
+      last, and no space does: `--set model=mlp --set quantize=fp16`.
 
     In int8 weights take a quarter of the bytes. At batch 1, networks of 512 units get two to four times as fast, those
     of 256 stay as they are, and those of 128 and less get slower, as the conversions cost more than the products save;
