@@ -257,7 +257,7 @@ line("pin without a value", GOOD + " --set model", "NAME=VALUE")
 line("pin of an unknown value", GOOD + " --set model=xgboost", "'xgboost'", "lightgbm")
 line("pin out of range", GOOD + " --set lightgbm.num_leaves=1", "num_leaves", "whole number from")
 line("pins that exclude each other", GOOD + " --set model=linear --set lightgbm.n_trees=9", "model is lightgbm")
-INT8 = "decision_tree can be deployed with quantize none or compact only"
+INT8 = "decision_tree can be deployed with quantize none or compact or trimmed only"
 line("int8 trees", GOOD + " --set model=decision_tree --set quantize=static_int8", "quantize=static_int8", INT8)
 line("int8 trees, said the other way", GOOD + " --set quantize=static_int8 --set model=decision_tree", INT8)
 line("embeddings for trees", GOOD + " --set model=lightgbm --set encode=embed", "lightgbm takes numbers only")

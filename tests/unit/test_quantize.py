@@ -232,6 +232,6 @@ def test_more_calibration_rows_widen_the_ranges() -> None:
 
 def test_twins_are_of_the_forms_that_fit() -> None:
     assert twin_choice("network") == ("static_int8", "dynamic_int8", "fp16", "bf16")
-    assert twin_choice("trees") == ("compact",)
+    assert twin_choice("trees") == ("compact", "trimmed")
     assert twin_choice("linear") == ()
     assert all(set(twin_choice(kind)) == set(values) - {"none"} for kind, values in KIND_VALUES.items())

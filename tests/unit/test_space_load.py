@@ -124,7 +124,7 @@ def test_every_model_has_an_artifact_and_knows_its_twins() -> None:
         assert all(allowed.contains(v) for v in twins)
         assert "none" not in twins
     assert twin_values(Recipe({"model": "linear"})) == ()
-    assert twin_values(Recipe({"model": "lightgbm"})) == ("compact",)
+    assert twin_values(Recipe({"model": "lightgbm"})) == ("compact", "trimmed")
 
 
 def facts(*roles: Role, missing: int = 0) -> TaskFacts:

@@ -3,9 +3,7 @@
 import time
 from collections.abc import Mapping
 from dataclasses import replace
-from typing import Any
 
-import pytest
 from support_network import facts_of
 
 from autoopt.app.twin_ladder import CLIMBS, climbed, entered, rungs_of, safer
@@ -74,9 +72,19 @@ def test_networks_climb_from_plain_static_over_ranges_and_float_layers_to_dynami
     assert list(convolutions) == [{"quantize": "static_int8"}, *climbs, *halves], "dynamic ranges do not serve these"
 
 
-@pytest.mark.parametrize(("model", "rungs"), [("lightgbm", ({"quantize": "compact"},)), ("linear", ())])
-def test_other_models_have_no_rungs_to_climb(model: str, rungs: tuple[dict[str, Any], ...]) -> None:
-    assert rungs_of(Recipe({"model": model})) == rungs
+def test_trees_are_trimmed_less_and_less_before_the_form_that_loses_nothing() -> None:
+    *trims, safest = rungs_of(Recipe({"model": "lightgbm"}))
+    changes = [rung["quantize.score_change"] for rung in trims]
+    assert changes == sorted(changes, reverse=True)
+    assert all(rung["quantize"] == "trimmed" for rung in trims)
+    assert safest == {"quantize": "compact"}
+    attempts = Attempts(result("it loses", valid=0.8), result(""), takes_s=0.05)
+    rung, _ = climbed((*trims, safest), attempts, FACTS, TOLERANCE, until=ahead(0.06))
+    assert rung == safest, "there is no time for more than the safest"
+
+
+def test_linear_models_have_no_rungs_to_climb() -> None:
+    assert rungs_of(Recipe({"model": "linear"})) == ()
 
 
 def test_what_a_recipe_is_deployed_as_is_its_only_twin() -> None:

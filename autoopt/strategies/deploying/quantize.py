@@ -8,16 +8,17 @@ import onnx
 
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
-from autoopt.strategies.base import Stage, Strategy, choice, whole
+from autoopt.strategies.base import Stage, Strategy, choice, real, whole
 from autoopt.strategies.deploying.brought import BroughtArtifact, why_not
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions
 from autoopt.strategies.deploying.embeddings import int8_embeddings
 from autoopt.strategies.deploying.half import HALVES, half_weights
 from autoopt.strategies.deploying.quantizer import columns_differ, loaded, on_disk
 from autoopt.strategies.deploying.static import MINMAX, PERCENTILE, Calibration, static_int8
-from autoopt.strategies.model import Artifact, Prepared
+from autoopt.strategies.model import Artifact, Features, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
+from autoopt.strategies.trees.trim import trimmed
 from autoopt.task.facts import TaskFacts
 from autoopt.task.spreading import spread_rows
 from autoopt.values import FailureReason, Slot
@@ -25,7 +26,7 @@ from autoopt.values import FailureReason, Slot
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "network": ("none", "dynamic_int8", "static_int8", *HALVES),
     "exported": ("none", "dynamic_int8", "static_int8", *HALVES),
-    "trees": ("none", "compact"),
+    "trees": ("none", "compact", "trimmed"),
     "linear": ("none",),
     "wide_linear": ("none", "weights_int8"),
     "brought": ("none", "compact", "dynamic_int8", "static_int8", *HALVES),
@@ -43,7 +44,7 @@ def twin_choice(artifact_kind: str, *, convolves: bool = False) -> tuple[str, ..
     return {
         "network": ("static_int8", "dynamic_int8", *HALVES),
         "exported": ("static_int8", "dynamic_int8", *HALVES),
-        "trees": ("compact",),
+        "trees": ("compact", "trimmed"),
         "wide_linear": ("weights_int8",),
         "brought": ("compact", "static_int8", "dynamic_int8", *HALVES),
     }.get(artifact_kind, ())
@@ -57,6 +58,9 @@ class Quantize(Strategy):
     * none: float32.
     * weights_int8 (linear models of texts): int8 coefficients, as fast as float: the runtime unpacks them once.
     * compact (trees): the same trees in the smallest encoding that gives the same predictions.
+    * trimmed (trees): compact, with fewer splits and rounder leaves: splits whose loss changes the scores least are
+      cut, over all trees at once, and the leaves that are left learn what the lost ones said. It goes as far as the
+      scores of training rows that the leaves did not learn from change by `score_change`.
     * dynamic_int8 (networks): int8 weights; the range of each product's input is taken anew from each batch.
     * static_int8 (networks): int8 weights and uint8 inputs of products, with ranges seen on calibration rows. Of
       networks of convolutions also what lies between them; for these it is the only int8 form.
@@ -74,22 +78,25 @@ class Quantize(Strategy):
     calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by; calibration: minmax takes
     the extremes, percentile what 99.9 % of the values of 256 rows lie within. keep_float 0 to 16: so many products
     and convolutions stay float, those whose return brings the scores nearest to the float network's, found by trying.
+    score_change 0.001 to 0.3: the root of the mean square of what scores differ by, in their standard deviations.
     """
 
     name: ClassVar[str] = "quantize"
     stage: ClassVar[Stage] = "deploy"
     field_when: ClassVar = {
-        name: {"quantize": ("static_int8",)} for name in ("calibration_rows", "calibration", "keep_float")
+        **{name: {"quantize": ("static_int8",)} for name in ("calibration_rows", "calibration", "keep_float")},
+        "score_change": {"quantize": ("trimmed",)},
     }
 
     form: str = choice(
-        *("none", "compact", "weights_int8", "dynamic_int8", "static_int8", *HALVES),
+        *("none", "compact", "trimmed", "weights_int8", "dynamic_int8", "static_int8", *HALVES),
         main=True,
         help="compression after training",
     )
     calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
     calibration: str = choice(MINMAX, PERCENTILE, help="how the ranges are taken from them")
     keep_float: int = whole(0, low=0, high=16, help="layers that stay float: the most sensitive ones")
+    score_change: float = real(0.02, low=0.001, high=0.3, log=True, help="what trimming trees may change scores by")
 
     @classmethod
     def value_applies(cls, value: Value, task: TaskFacts, slot: Slot) -> str | None:
@@ -105,7 +112,7 @@ class Quantize(Strategy):
         return None
 
     def apply(self, artifact: Artifact, calibration: Prepared | None) -> onnx.ModelProto:
-        """The graph to deploy. `calibration` are prepared training rows, needed by static_int8 only.
+        """The graph to deploy. `calibration` are prepared training rows, needed by static_int8 and trimmed.
 
         Raises StageFailure when this form does not fit the kind of artifact.
         """
@@ -117,6 +124,8 @@ class Quantize(Strategy):
             return artifact.graph()
         if self.form == "compact" and isinstance(artifact, TreesArtifact):
             return artifact.compact_graph()
+        if self.form == "trimmed" and isinstance(artifact, TreesArtifact):
+            return self._trimmed(artifact, calibration)
         if self.form == "weights_int8" and isinstance(artifact, WideLinearArtifact):
             return artifact.int8_graph()
         if self.form == "compact" and isinstance(artifact, BroughtArtifact):
@@ -135,6 +144,11 @@ class Quantize(Strategy):
         chosen = spread_rows(calibration.rows, self.calibration_rows)
         ranges = Calibration(rows=calibration, chosen=chosen, method=self.calibration)
         return _with_tables(static_int8(graph, ranges, keep_float=self.keep_float), artifact)
+
+    def _trimmed(self, artifact: TreesArtifact, calibration: Prepared | None) -> onnx.ModelProto:
+        if not isinstance(calibration, Features):
+            raise StageFailure(FailureReason.ERROR, "quantize: trimmed needs rows of a table, and there are none")
+        return trimmed(artifact, calibration.numbers, score_change=self.score_change).compact_graph()
 
 
 def _with_tables(quantized: onnx.ModelProto, artifact: Artifact) -> onnx.ModelProto:
