@@ -16,12 +16,13 @@ from typing import Any
 import yaml
 
 from autoopt.bundle.contents import BundleContents
+from autoopt.bundle.needs import requirements
 from autoopt.task.facts import Modality, TaskFacts
 
 EXAMPLE = "input_example.json"
 ENVIRONMENT = "python_env.yaml"
 REQUIREMENTS = "mlflow-requirements.txt"
-NEEDED = ("autoopt", "numpy", "onnxruntime", "pandas")
+NEEDED = ("autoopt", "numpy", "pandas")
 EXAMPLE_ROWS = 5
 
 
@@ -46,7 +47,7 @@ def write_mlmodel(folder: Path, contents: BundleContents) -> None:
     example, told = _example(contents.verified.sample["columns"], modality)
     (folder / EXAMPLE).write_text(json.dumps(example, ensure_ascii=False))
     needed = (*NEEDED, "pillow") if modality is Modality.IMAGES else NEEDED
-    (folder / REQUIREMENTS).write_text("".join(f"{name}=={version(name)}\n" for name in needed))
+    (folder / REQUIREMENTS).write_text(requirements(contents, needed))
     environment = {"python": platform.python_version(), "dependencies": [f"-r {REQUIREMENTS}"]}
     (folder / ENVIRONMENT).write_text(yaml.safe_dump(environment, sort_keys=True))
     model = {

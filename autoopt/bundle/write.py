@@ -150,7 +150,7 @@ def _fill(building: Path, contents: BundleContents) -> None:
     head = RECIPE_HEAD.format(trial=contents.trial.number, study=contents.study.name, data=data)
     (building / "recipe.yaml").write_text(head + Recipe(contents.trial.recipe).to_yaml(), encoding="utf-8")
     if not is_torch(verified.float_artifact):  # weights run in the user's own code alone: `predict --task`
-        write_script(building, facts.raw_form)
+        write_script(building, contents, facts.raw_form)
     weights = building / "weights"
     if verified.weights:
         weights.mkdir()

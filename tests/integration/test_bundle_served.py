@@ -83,6 +83,8 @@ def test_it_is_written_into_the_manifest_and_used(mixed: Made, tmp_path: Path) -
     verified = replace(mixed.contents.verified, float_artifact=artifact)
     recipe = recipe_of("decision_tree").to_json()
     write_bundle(tmp_path / "bundle", contents_of(mixed.place, verified, recipe))
+    needed = (tmp_path / "bundle" / "requirements.txt").read_text()
+    assert [line.partition("==")[0] for line in needed.splitlines()] == ["numpy", "onnxruntime"]
     bundle = load_bundle(tmp_path / "bundle")
     assert bundle.manifest["artifacts"][0]["serving"] == serving
     rows = mixed.frame.drop(columns="label").head(9)
@@ -151,7 +153,10 @@ def test_texts_are_not_for_openvino_and_the_manifest_says_why(mixed: Made) -> No
 def test_a_network_is_served_by_openvino_where_that_is_asked_for(numbers: Made, tmp_path: Path) -> None:
     found = serve(numbers, runtimes=("openvino",), seconds=0.2)
     assert Serving.parse(found["float"]).runtime == "openvino"
-    folder = served_by(numbers, tmp_path / "bundle", found["float"])
+    verified = numbers.contents.verified
+    verified = replace(verified, float_artifact=replace(verified.float_artifact, serving=found["float"]))
+    folder = write_bundle(tmp_path / "bundle", contents_of(numbers.place, verified, recipe_of("mlp").to_json()))
+    assert "\nopenvino==" in (folder / "requirements.txt").read_text()
     rows = numbers.frame.drop(columns="label").head(9)
     np.testing.assert_allclose(load_bundle(folder).scores(rows), load_bundle(numbers.folder).scores(rows), atol=1e-4)
     assert check_bundle(folder, seconds=0.1).holds
