@@ -30,6 +30,7 @@ from autoopt.orchestrator import (
     study_end_payload,
     study_payload,
 )
+from autoopt.orchestrator.selection import TWIN
 from autoopt.planners import Planner
 from autoopt.report.wording import tensor_words
 from autoopt.tracking import TrackingOutbox
@@ -42,6 +43,8 @@ LEAST_SEARCH_S = 1.0
 """With less of the budget left, what is there is exported and nothing new begun."""
 ENSEMBLE_SHARE, MOST_ENSEMBLE_S = 0.3, 30.0
 """Of the time for the end: how much averaging the trials may take; without a budget of time, seconds at most."""
+MOST_COMPARING_S = 12.0
+"""Forms of one graph are few, and measured when they were made: who compresses one waits for no more than that."""
 GRACE_SHARE = 0.6
 """Of the reserve: how much the search may take while it has found nothing, as then there is nothing to export."""
 
@@ -171,6 +174,8 @@ def _search_and_export(parts: _Parts, planner: Planner, output: str | None) -> t
             return stopped, None
         try:
             seconds, ensemble_s = end_seconds(parts.clock.left_s, may_combine(parts.context.space))
+            if parts.context.pick == TWIN:
+                seconds = min(seconds, MOST_COMPARING_S)
             finisher = parts.finisher(planner, was_asked)
             exported = finisher.finish(seconds=seconds, ensemble_s=ensemble_s, output=output)
         except ExportStopped:

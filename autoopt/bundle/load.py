@@ -116,7 +116,7 @@ class Bundle:
 
         scores = self.scores(columns, artifact=artifact)
         found: dict[str, Any] = {"prediction": self.front.labels(scores)}
-        found |= {f"probability_{label}": scores[:, i] for i, label in enumerate(self.classes)}
+        found |= {name: scores[:, i] for i, name in enumerate(self.front.score_columns)}
         return pd.DataFrame(found, index=columns.index if isinstance(columns, pd.DataFrame) else None)
 
     def _json(self, name: str) -> Any:

@@ -25,6 +25,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 @click.option("--study", metavar="NAME", help="The study's name. Default: made of the graph's name.")
 @click.option("--seed", type=Number(int), metavar="N", default=0, show_default=True, help="Of the split.")
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
+@click.option("--inline", is_flag=True, help="Try forms in this process, one at a time: for debugging.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
 @place_options
 def compress(

@@ -208,6 +208,12 @@ class Front:
             raise DataError(problems)
         return feed
 
+    @property
+    def score_columns(self) -> tuple[str, ...]:
+        """What the columns of scores are called beside a prediction; none for values."""
+        what = "score" if self.form in ("logits", "logit") else "probability"
+        return tuple(f"{what}_{label}" for label in self.classes)
+
     def labels(self, scores: NDArray[Any]) -> NDArray[Any]:
         """Predictions of scores (rows, classes or 1): the most probable class's label, or the value (rows,)."""
         if not self.classes:

@@ -27,7 +27,7 @@ class BundleModel:
         front = self.predictor.front
         scores = self.predictor.scores_of_feed(front.feed(model_input, opens_files=False))
         found: dict[str, Any] = {"prediction": front.labels(scores)}
-        found |= {f"probability_{label}": scores[:, i] for i, label in enumerate(front.classes)}
+        found |= {name: scores[:, i] for i, name in enumerate(front.score_columns)}
         return pd.DataFrame(found, index=model_input.index if isinstance(model_input, pd.DataFrame) else None)
 
 

@@ -102,7 +102,7 @@ class ModelDelivery:
                 predicted = model.predict(_inputs(sample["columns"], model.metadata.get_input_schema()))
         except (MlflowException, AutooptError) as error:
             return f"not reloaded: {error}"
-        probabilities = [c for c in predicted.columns if str(c).startswith("probability_")]
+        probabilities = [c for c in predicted.columns if str(c).startswith(("probability_", "score_"))]
         scores = predicted[probabilities or ["prediction"]].to_numpy(dtype=float)
         expected = np.asarray(sample[chosen], dtype=float).reshape(scores.shape)
         difference = float(np.abs(scores - expected).max())

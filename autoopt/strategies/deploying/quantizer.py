@@ -56,8 +56,9 @@ def calibration_reader(model: onnx.ModelProto, calibration: Prepared, chosen: ND
 
     names = {value.name for value in model.graph.input}
     feeds: list[dict[str, NDArray[Any]]] = []
-    for start in range(0, len(chosen), CALIBRATION_BATCH_ROWS):
-        rows = calibration.model_feed(chosen[start : start + CALIBRATION_BATCH_ROWS])
+    batch = 1 if takes_one_row(model) else CALIBRATION_BATCH_ROWS
+    for start in range(0, len(chosen), batch):
+        rows = calibration.model_feed(chosen[start : start + batch])
         feeds.append({name: values for name, values in rows.items() if name in names})
     waiting = iter(feeds)
 
@@ -66,6 +67,13 @@ def calibration_reader(model: onnx.ModelProto, calibration: Prepared, chosen: ND
             return next(waiting, None)
 
     return Reader()
+
+
+def takes_one_row(model: onnx.ModelProto) -> bool:
+    """Whether the graph's inputs hold exactly one row, as those of others may."""
+    constants = {i.name for i in model.graph.initializer}
+    shapes = [v.type.tensor_type.shape.dim for v in model.graph.input if v.name not in constants]
+    return all(len(sizes) and sizes[0].dim_value == 1 for sizes in shapes)
 
 
 def columns_differ(model: onnx.ModelProto) -> bool:

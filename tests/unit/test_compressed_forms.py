@@ -1,0 +1,104 @@
+"""Which form of a brought graph is exported, and what is said of the others."""
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+from support_bundle import trial_row
+
+from autoopt.app.compressing import compress_options
+from autoopt.app.forms import ladder
+from autoopt.errors import OptionError
+from autoopt.ledger import TrialRow
+from autoopt.orchestrator.selection import nearest_miss, twin
+from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, Limit, Measurement, TrialState
+
+LIMITS = (Limit.parse("quality_drop<=0.5%"),)
+
+
+def form(
+    number: int, quantize: str, *, ms: float, size: float, drop: float = 0.0, batch_ms: float = 1.0, **changes: Any
+) -> TrialRow:
+    """A form measured with three per cent of noise; infeasible where it loses too much."""
+    row = trial_row(number, 0.9 * (1 - drop / 100), ms, size, recipe={"model": "brought", "quantize": quantize})
+    spread = {
+        m: Measurement(value=v, low=0.97 * v, high=1.03 * v)
+        for m, v in ((LATENCY_MS, ms), (LATENCY_BATCH_MS, batch_ms))
+    }
+    measures = {**row.measures, **spread, QUALITY_DROP: Measurement(value=drop)}
+    state = TrialState.INFEASIBLE if drop > LIMITS[0].bound else TrialState.COMPLETE
+    return replace(row, **{"measures": measures, "state": state, **changes})
+
+
+FLOAT = form(0, "none", ms=0.1, size=400)
+
+
+def test_the_smallest_that_is_not_slower_takes_its_place() -> None:
+    slow = form(1, "static_int8", ms=0.2, size=100)
+    batch_slow = form(2, "dynamic_int8", ms=0.05, size=110, batch_ms=2.0)
+    within_noise = form(3, "fp16", ms=0.104, size=200)
+    faster = form(4, "bf16", ms=0.05, size=210)
+    assert twin([FLOAT, slow, batch_slow, within_noise, faster], "maximize") is within_noise
+    assert twin([FLOAT, slow, batch_slow], "maximize") is FLOAT
+
+
+def test_where_the_float_one_breaks_a_limit_the_smallest_that_keeps_them_goes() -> None:
+    too_large = replace(FLOAT, state=TrialState.INFEASIBLE)
+    slow = form(1, "static_int8", ms=0.2, size=100)
+    assert twin([too_large, slow, form(2, "fp16", ms=0.1, size=200)], "maximize") is slow
+
+
+def test_where_nothing_keeps_the_limits_there_is_a_nearest_miss() -> None:
+    worse, bad = (
+        form(1, "static_int8", ms=0.05, size=100, drop=9.0),
+        form(2, "dynamic_int8", ms=0.05, size=100, drop=2.0),
+    )
+    assert twin([worse, bad], "maximize") is None
+    assert nearest_miss([worse, bad], LIMITS, "maximize") is bad
+
+
+def test_each_form_is_told_with_why_it_fell() -> None:
+    failed = replace(
+        trial_row(5, None), recipe={"quantize": "compact"}, state=TrialState.FAILED, message="it has no trees"
+    )
+    trials = [
+        FLOAT,
+        form(1, "static_int8", ms=0.05, size=100),
+        form(2, "dynamic_int8", ms=0.05, size=100, drop=2.0),
+        form(3, "fp16", ms=0.1, size=200),
+        form(4, "bf16", ms=0.3, size=90),
+        failed,
+        replace(FLOAT, number=6, state=TrialState.RUNNING),
+    ]
+    rungs = ladder(trials, 1, LIMITS)
+    assert [r.verdict for r in rungs] == [
+        "as it came",
+        "exported",
+        "quality_drop 2 breaks quality_drop<=0.5",
+        "not smaller than the exported one",
+        "slower than the float graph with one row",
+        "it has no trees",
+    ]
+    assert [r.drop for r in rungs][:3] == ["0 %", "0 %", "2 %"]
+    (alone,) = ladder([FLOAT], 0, LIMITS)
+    assert alone.verdict == "exported, as it came: no form takes its place"
+
+
+@pytest.mark.parametrize(
+    ("limits", "bound", "tolerance"),
+    [((), "quality_drop<=0.5%", 0.005), (("quality_drop<=2%", "latency_ms<=1"), "quality_drop<=2%", 0.02)],
+)
+def test_half_a_per_cent_may_be_lost_unless_a_limit_says_else(
+    limits: tuple[str, ...], bound: str, tolerance: float
+) -> None:
+    options = compress_options("model.onnx", rows="rows.npz", limits=limits)
+    assert bound in options.limits
+    assert sum("quality_drop" in text for text in options.limits) == 1
+    assert options.tolerance == pytest.approx(tolerance)
+
+
+def test_a_bundle_and_a_module_are_sent_elsewhere() -> None:
+    with pytest.raises(OptionError, match="no ONNX file by its name"):
+        compress_options("small", rows="rows.npz")
+    with pytest.raises(OptionError, match=r"autoopt search task.py:task"):
+        compress_options("task.py:task", rows="rows.npz")
