@@ -17,6 +17,8 @@ import yaml
 
 from autoopt.bundle.contents import BundleContents
 from autoopt.bundle.needs import requirements
+from autoopt.runtime import Front
+from autoopt.stages.front import front_of
 from autoopt.task.facts import Modality, TaskFacts
 
 EXAMPLE = "input_example.json"
@@ -37,7 +39,8 @@ def signature(contents: BundleContents) -> dict[str, str]:
     inputs = _tensors(facts) if facts.raw_form is Modality.MODULE else _columns(facts)
     label = "string" if facts.kind.classifies and not facts.numeric_classes else "double"
     outputs: list[dict[str, Any]] = [{"name": "prediction", "type": label, "required": True}]
-    outputs += [{"name": f"probability_{c}", "type": "double", "required": True} for c in facts.classes]
+    columns = Front.parse(front_of(facts)).score_columns
+    outputs += [{"name": name, "type": "double", "required": True} for name in columns]
     return {"inputs": json.dumps(inputs), "outputs": json.dumps(outputs)}
 
 
