@@ -1,6 +1,7 @@
 """Shared by every test: where state goes, and what must not be left behind."""
 
 import os
+from collections import Counter
 from pathlib import Path
 
 import pytest
@@ -14,3 +15,9 @@ os.environ.setdefault("PYTHONWARNINGS", "default")
 def _own_home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A test that forgets `--home` writes into its own folder, never into the checkout."""
     monkeypatch.setenv("AUTOOPT_HOME", str(tmp_path / "home"))
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Files with the most slow tests first: where several processes share the work, no long file is left to one."""
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -slow[item.path])

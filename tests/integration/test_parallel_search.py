@@ -31,7 +31,7 @@ def test_two_ranks_train_each_trial_and_the_best_is_exported(tmp_path: Path) -> 
 
 
 def test_a_recipe_that_leaves_it_open_is_settled_by_the_first_training(tmp_path: Path) -> None:
-    ran = run_process(*DIGITS, *SMALL, "--slots", "2", "--trials", "2", folder=tmp_path)
+    ran = run_process(*DIGITS, *SMALL, "--set", "resolution=half", "--slots", "2", "--trials", "1", folder=tmp_path)
     assert ran.code == 0, ran.err
     told = [note for notes in notes_of(tmp_path) for note in notes if "parallel=" in note]
     assert told, notes_of(tmp_path)
