@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from support_cli import run_here
 from support_faults import STUDY, picture, violations
 from support_kills import FINISHING, Commands
 
@@ -120,11 +121,11 @@ def test_a_signal_before_the_first_trial_leaves_a_study_that_can_be_resumed_or_n
 def test_a_second_orchestrator_is_refused_and_told_who_is_there(commands: Commands) -> None:
     first = commands.start(*commands.search(MANY))
     assert first.until(first.says("trial 0 ")), first.output
-    second = commands.run(*commands.resume())
-    assert second.process.returncode == 2, second.output
-    assert f"process {first.process.pid} " in second.output
-    more = commands.run(*commands.resume("--trials", "5"))
-    assert more.process.returncode == 2, more.output
+    second = run_here(*commands.resume())
+    assert second.code == 2, second.err
+    assert f"process {first.process.pid} " in " ".join(second.err.split())
+    more = run_here(*commands.resume("--trials", "5"))
+    assert more.code == 2, more.err
     now = picture(commands.home)
     assert now is not None
     assert now.study["budget_trials"] == MANY
@@ -136,9 +137,9 @@ def test_a_second_orchestrator_is_refused_and_told_who_is_there(commands: Comman
 def test_a_name_that_is_taken_is_refused_and_nothing_is_written(finished: Commands) -> None:
     before = _files(finished.home)
     for arguments in (finished.search(3), ("search", "demo:wine", "--study", STUDY, "--home", str(finished.home))):
-        command = finished.run(*arguments)
-        assert command.process.returncode == 2, command.output
-        assert f"autoopt resume {STUDY}" in command.output
+        ran = run_here(*arguments)
+        assert ran.code == 2, ran.err
+        assert f"autoopt resume {STUDY}" in " ".join(ran.err.split())
     assert _files(finished.home) == before
 
 
