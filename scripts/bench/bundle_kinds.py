@@ -132,8 +132,8 @@ def diabetes(_: Path) -> pd.DataFrame:
     return frame
 
 
-def texts(_: Path) -> pd.DataFrame:
-    """Three topics, title and body, with markup, letters of other scripts, gaps and line ends."""
+def texts(folder: Path) -> Path:
+    """Three topics, title and body, with markup, letters of other scripts, gaps and line ends, as a file."""
     words = (
         "goal match coach <b>league</b> Müller",
         "market shares profit € bank &amp;",
@@ -143,7 +143,9 @@ def texts(_: Path) -> pd.DataFrame:
     topic = np.arange(rows) % 3
     body = [" ".join([*draw.choice(words[t].split(), 6), *draw.choice(["the", "of", "a", "and\n"], 4)]) for t in topic]
     title = [" ".join(draw.choice(words[t].split(), 2)).title() if draw.random() < 0.9 else None for t in topic]
-    return pd.DataFrame({"title": title, "body": body, "topic": np.array(["sport", "börse", "staat"])[topic]})
+    frame = pd.DataFrame({"title": title, "body": body, "topic": np.array(["sport", "börse", "staat"])[topic]})
+    frame.to_csv(folder / "texts.csv", index=False)
+    return folder / "texts.csv"
 
 
 def pictures(folder: Path) -> Path:
