@@ -18,6 +18,8 @@ PARITY_TOLERANCE: Final = 1e-5
 """Scores in the sample are those of the same graph, so only another CPU's arithmetic may differ."""
 OTHER_RUNTIME_TOLERANCE: Final = 1e-4
 """Of a runtime that orders its sums otherwise: what an export held it to."""
+LEAST_S: Final = 0.2
+"""With less for an artifact no other way of running it is looked at."""
 BATCH_ROWS: Final = 256
 BATCH_BYTES: Final = 1 << 20
 
@@ -49,9 +51,11 @@ def serving_told(bundle: Bundle, feed: Feed, seconds: float) -> dict[str, str]:
 
 
 def _told(bundle: Bundle, role: str, here: Served, feed: Feed, seconds: float) -> str:
+    told = here.serving.words + (f" ({here.note})" if here.note else "")
+    if seconds < LEAST_S:
+        return told
     found = _fastest(bundle, role, here, feed, seconds)
     measured = [t for t in found.tried if t.single_gain is not None]
-    told = here.serving.words + (f" ({here.note})" if here.note else "")
     if found.serving != here.serving:
         times = f"{found.single_gain:.2f} times as fast with one row, {found.batch_gain:.2f} with {found.batch_rows}"
         return f"{told}; here {found.serving.words} is {times}: export again on this machine"

@@ -14,10 +14,11 @@ from support_bundle import Made, contents_of, make_bundle, mixed_frame, seal_aga
 from support_cli import Searched, run_here
 from support_stages import Reports, recipe_of
 
-from autoopt.bundle import check_bundle, load_bundle, write_bundle
+from autoopt.bundle import check_bundle, check_serving, load_bundle, write_bundle
 from autoopt.errors import BundleError
 from autoopt.runtime import Predictor, Serving
 from autoopt.runtime.engines import ENGINES
+from autoopt.runtime.fastest import Fastest, Tried
 from autoopt.stages import worker
 from autoopt.stages.contract import ServeJob
 from autoopt.values import Slot
@@ -191,3 +192,21 @@ def test_a_search_says_what_serves(searched: Searched) -> None:
         serving = artifact["serving"]
         assert Serving.parse(serving).runtime in {t["runtime"] for t in serving["tried"]} | {"onnxruntime"}
         assert serving["ms_1"] > 0
+
+
+def test_check_says_what_would_be_faster_here(mixed: Made, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(check_serving, "fastest", lambda *_, **__: faster)
+    faster = Fastest(
+        serving=Serving(threads=2),
+        single_ms=0.1,
+        batch_ms=1.0,
+        batch_rows=256,
+        single_gain=1.5,
+        batch_gain=1.25,
+        tried=(Tried(serving=Serving(threads=2), taken=True, single_gain=1.5, batch_gain=1.25),),
+    )
+    told = {row.name: row.detail for row in check_bundle(mixed.folder, seconds=1.0).rows}
+    assert told["serving of float"] == (
+        "onnxruntime, one thread; here onnxruntime, 2 threads is 1.50 times as fast with one row, 1.25 with 256: "
+        "export again on this machine"
+    )
