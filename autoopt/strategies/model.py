@@ -181,7 +181,7 @@ class Model(Strategy):
 
     def shrink(self, artifact: Artifact, data: TrainingData[Any], context: TrainingContext) -> Trained:
         """Prune a trained artifact or make it used to int8, by the recipe. Raises StageFailure where it cannot be."""
-        message = f"this {self.name} can neither be pruned nor fine-tuned in int8: set prune: none and qat: false"
+        message = f"a model of kind {self.name} can be neither pruned nor fine-tuned: set prune: none and qat: false"
         raise StageFailure(FailureReason.ERROR, message)
 
     def untrained(self, data: TrainingData[Any], context: TrainingContext) -> Artifact | None:

@@ -29,7 +29,7 @@ from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.learning.judge import tensor_parts
 from autoopt.strategies.model import TableData, Trained, TrainingData
 from autoopt.strategies.networks.export import exported_graph
-from autoopt.strategies.networks.images.depthwise_net import DepthwiseNet
+from autoopt.strategies.networks.images.patch_net import PatchNet
 from autoopt.strategies.networks.learner import Network
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
@@ -47,7 +47,7 @@ PLAIN = MLP(width=32, depth=1, epochs=10, normalization="none")
 SUBJECTS: dict[str, tuple[Network, TrainingData[Any]]] = {
     "normalized in batches": (MLP(width=32, depth=2, epochs=2), task(Kind.MULTICLASS, rows=96, inputs=20, embed=True)),
     "values": (MLP(width=32, depth=1, epochs=2, normalization="layer"), task(Kind.REGRESSION, rows=96, inputs=20)),
-    "convolutions": (DepthwiseNet(width=8, depth=1, epochs=1), squares(rows=96)),
+    "convolutions": (PatchNet(width=64, depth=1, epochs=1), squares(rows=96)),
     "attention": (TextTransformer(width=32, heads=2, depth=1, epochs=2), topics(Kind.BINARY, rows=96)),
 }
 
