@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoopt.ledger import TrialRow
-from autoopt.orchestrator.selection import is_slower, value
+from autoopt.orchestrator.selection import feasible, is_slower, value
 from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds
 from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, SIZE_BYTES, Limit, TrialState, broken
 
@@ -32,6 +32,13 @@ def ladder(trials: Sequence[TrialRow], exported: int | None, limits: Sequence[Li
     original = next((t for t in ended if _is_original(t) and t.measures), None)
     chosen = next((t for t in ended if t.number == exported), None)
     return [_rung(t, original, chosen, limits) for t in ended]
+
+
+def smallest_of(trials: Sequence[TrialRow]) -> TrialRow | None:
+    """The smallest form that keeps the limits, where it is smaller than the float graph; else None."""
+    usable = feasible(trials)
+    found = min(usable, key=lambda t: value(t, SIZE_BYTES), default=None)
+    return None if found is None or _is_original(found) else found
 
 
 def _rung(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, limits: Sequence[Limit]) -> Rung:

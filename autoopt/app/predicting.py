@@ -32,6 +32,9 @@ def predicted_data(bundle: Bundle, data: str, artifact: str) -> pd.DataFrame:
     image = next((i for i in inputs if i.type == "image"), None)
     if image is not None:
         return _predicted_images(bundle, image, data, artifact)
+    columns = [name for i in inputs for name in i.columns]
+    if columns and all(i.columns for i in inputs) and not data.lower().endswith(ARRAY_ENDINGS):
+        return bundle.predict(read_rows(data, number_columns=columns), artifact=artifact)
     if any(i.type == "tensor" for i in inputs):
         return bundle.predict(_arrays(inputs, data), artifact=artifact)
     names = {kind: [i.name for i in inputs if i.type == kind] for kind in ("number", "category", "text")}

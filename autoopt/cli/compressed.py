@@ -7,9 +7,10 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autoopt.app.forms import EXPORTED, ladder
+from autoopt.app.forms import EXPORTED, ladder, smallest_of
 from autoopt.app.study import Study
 from autoopt.cli.screen import place
+from autoopt.values import SIZE_BYTES, format_bytes
 
 
 def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | None) -> None:
@@ -30,8 +31,15 @@ def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | N
 
 
 def print_drop_in(console: Console, study: Study, manifest: Mapping[str, Any]) -> None:
-    """How what was exported is used."""
-    if study.bundle is None or manifest["chosen"] != "quantized":
+    """How what was exported is used; or where the file stays as it came, how to get a smaller one all the same."""
+    if study.bundle is None:
+        return
+    if manifest["chosen"] != "quantized":
+        smallest = smallest_of(study.trials)
+        if smallest is not None:
+            told = f"If size matters more than speed: --pick smallest exports trial {smallest.number}"
+            size = format_bytes(smallest.measures[SIZE_BYTES].value)
+            console.print(Text(f"{told}, {size}, with `export`.", style="yellow"))
         return
     twin = next(a["path"] for a in manifest["artifacts"] if a["role"] == "quantized")
     graph = study.context.facts.graph

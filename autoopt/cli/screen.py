@@ -154,8 +154,9 @@ def limits_text(limits: Iterable[Limit]) -> str:
     """`latency_ms <= 1, size_bytes <= 5 MB`."""
     found = []
     for limit in limits:
-        in_bytes = MEASURE_UNITS[limit.measure] == "bytes"
-        found.append(f"{limit.measure} {limit.sense} {format_bytes(limit.bound) if in_bytes else f'{limit.bound:g}'}")
+        unit = MEASURE_UNITS[limit.measure]
+        bound = format_bytes(limit.bound) if unit == "bytes" else f"{limit.bound:g}{'%' if unit == '%' else ''}"
+        found.append(f"{limit.measure} {limit.sense} {bound}")
     return ", ".join(found) or "none"
 
 

@@ -15,6 +15,8 @@ from autoopt.strategies.deploying.convolutions import PRODUCTS
 from autoopt.strategies.model import Prepared
 
 CALIBRATION_BATCH_ROWS = 256
+CALIBRATION_BYTES = 1 << 22
+"""Of a batch's inputs: what lies between the layers of a network takes a hundred times as much."""
 WIDE_COLUMN = 4.0
 
 
@@ -55,12 +57,16 @@ def calibration_reader(model: onnx.ModelProto, calibration: Prepared, chosen: ND
     from onnxruntime.quantization import CalibrationDataReader
 
     names = {value.name for value in model.graph.input}
-    feeds: list[dict[str, NDArray[Any]]] = []
-    batch = 1 if takes_one_row(model) else CALIBRATION_BATCH_ROWS
-    for start in range(0, len(chosen), batch):
-        rows = calibration.model_feed(chosen[start : start + batch])
-        feeds.append({name: values for name, values in rows.items() if name in names})
-    waiting = iter(feeds)
+    row_bytes = sum(values.nbytes for values in calibration.model_feed(chosen[:1]).values())
+    fitting = max(1, min(CALIBRATION_BATCH_ROWS, CALIBRATION_BYTES // max(row_bytes, 1)))
+    batch = 1 if takes_one_row(model) else fitting
+
+    def feeds() -> Iterator[dict[str, NDArray[Any]]]:
+        for start in range(0, len(chosen), batch):
+            rows = calibration.model_feed(chosen[start : start + batch])
+            yield {name: values for name, values in rows.items() if name in names}
+
+    waiting = feeds()
 
     class Reader(CalibrationDataReader):  # type: ignore[misc]  # the library has no types
         def get_next(self) -> dict[str, NDArray[Any]] | None:
