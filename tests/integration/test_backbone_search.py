@@ -129,8 +129,9 @@ def test_a_search_and_a_resume_without_the_file(tmp_path: Path, monkeypatch: pyt
         path.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(path)
     file = write_weights(tmp_path / "resnet.safetensors")
+    monkeypatch.chdir(tmp_path)
     begun = ("search", "photos", "--backbone", file.name, *SMALL, "--trials", "1", "--study", "one", "--json")
-    ran = run_process(*begun, folder=tmp_path)
+    ran = run_here(*begun, "--inline")
     assert ran.code == 0, ran.err
     file.rename(tmp_path / "elsewhere.safetensors")
     ran = run_process("resume", "one", "--trials", "1", "--json", folder=tmp_path)
@@ -142,7 +143,6 @@ def test_a_search_and_a_resume_without_the_file(tmp_path: Path, monkeypatch: pyt
     assert bundle.manifest["artifacts"][0]["parity"]["holds"]
     recipe = bundle.folder / "recipe.yaml"
     assert '--backbone "resnet.safetensors"' in recipe.read_text()
-    monkeypatch.chdir(tmp_path)
     again = ("search", "photos", "--recipe", str(recipe), "--dry-run")
     refused = run_here(*again)
     assert (refused.code, "was given: --backbone FILE" in " ".join(refused.err.split())) == (2, True), refused.err
