@@ -10,6 +10,7 @@ from support_models import run
 from autoopt.strategies.trees.arrays import TreeArrays, float32_below
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.strategies.trees.compact import compact
+from autoopt.strategies.trees.cut import Cutter
 
 FEATURES = 3
 EDGES = [0.0, -0.0, 0.1, -0.1, 1e-35, 1.0000000180025095e-35, 1e-45, -1e-45, 16777217.0, 1 / 3, 3.5e38, -3.5e38, 1e300]
@@ -109,6 +110,20 @@ def test_a_slice_of_trees_computes_what_these_trees_do(data: st.DataObject) -> N
     last = data.draw(st.integers(first + 1, arrays.trees))
     whole, part = arrays.route(numbers), arrays.slice(first, last)
     assert np.array_equal(part.route(numbers) + arrays.leaf_starts[first], whole[:, first:last])
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.data(), st.sampled_from([1, 3]), st.sampled_from([0.0, 0.1, 1.0, 10.0, 1e9]))
+def test_cut_trees_route_every_row_to_the_leaf_that_stands_for_its_own(
+    data: st.DataObject, width: int, price: float
+) -> None:
+    arrays = data.draw(ensembles(width))
+    numbers = data.draw(rows_for(arrays))
+    cut = Cutter(arrays, np.ones(arrays.leaves)).cut(price)
+    assert np.array_equal(cut.arrays.route(numbers), cut.leaf_of[arrays.route(numbers)])
+    assert cut.arrays.splits <= arrays.splits
+    if price == 1e9:
+        assert cut.arrays.leaves == arrays.trees, "at any price, trees become their mean"
 
 
 @given(st.lists(thresholds, min_size=1), st.lists(st.floats(width=32), min_size=1))
