@@ -98,7 +98,7 @@ class Finisher:
         if trial is None:
             raise StudyError(f"Study {self._context.study.name!r} has no trial that could be exported yet.")
         self._observer.phase(f"verifying trial {trial.number} and its twin")
-        serving = serving_s(seconds)
+        serving = serving_s(seconds, self._context)
         verified = self._verify(trial, seconds - serving)
         chosen, missed = self._choose(trial, verified)
         verified = with_serving(verified, chosen, self._context, self._jobs, seconds=serving)

@@ -9,16 +9,14 @@ from autoopt.app.targets import runtimes_for
 from autoopt.executors import Failed
 from autoopt.stages.contract import SERVE_ENTRY, ServeJob, VerifiedArtifact, VerifyResult
 
-SHARE: Final = 0.3
-"""Of an export's time for verifying and measuring."""
+SHARE, ASKED_SHARE = 0.3, 0.5
+"""Of an export's time for verifying and measuring; the larger one where runtimes were asked for by name."""
 MOST_S: Final = 8.0
-ASKED_S: Final = 2.0
-"""On top, where runtimes were asked for by name."""
 
 
-def serving_s(seconds: float) -> float:
+def serving_s(seconds: float, context: StudyContext) -> float:
     """How much of an export's time goes into it."""
-    return min(SHARE * seconds, MOST_S)
+    return min((SHARE if context.targets is None else ASKED_SHARE) * seconds, MOST_S)
 
 
 def with_serving(
@@ -37,7 +35,7 @@ def with_serving(
         exact=tuple(a.role for a in pair if a.parity.get("gate") == "scores"),
         runtimes=runtimes_for(context.targets),
         tolerance=context.tolerance,
-        seconds=seconds + (0.0 if context.targets is None else ASKED_S),
+        seconds=seconds,
     )
     ended = jobs.attempt(SERVE_ENTRY, job.to_json())
     if isinstance(ended, Failed):

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from autoopt.runtime import Serving
+from autoopt.runtime.fastest import NO_TIME
 
 
 def served_words(artifact: Mapping[str, Any]) -> str:
@@ -16,6 +17,8 @@ def served_words(artifact: Mapping[str, Any]) -> str:
     told = f"served by {serving.words}"
     if serving.plain:
         others = "one other way was not" if len(measured) == 1 else f"none of {len(measured)} other ways was"
-        return f"{told}; {others} faster" if measured else told
+        late = sum(t.get("reason") == NO_TIME for t in raw["tried"])
+        told += f"; {others} faster" if measured else ""
+        return told + (f"; no time was left for {late}" if late else "")
     plain = Serving().words
     return f"{told}: {raw['gain_1']:.2f} times as fast as {plain}, at {raw['batch_rows']} rows {raw['gain_batch']:.2f}"

@@ -28,6 +28,8 @@ LEAST_S: Final = 0.04
 FIGURES_SHARE: Final = 0.2
 """Of the time: for the figures of what was chosen beside the plain way."""
 
+NO_TIME: Final = "no time was left"
+"""Why a candidate was not measured."""
 CALL_S: Final = 0.02
 """About how long a call of the batch that is measured may take: larger ones would leave no time for turns."""
 
@@ -163,7 +165,7 @@ class _Probe:
         share_s = min(CANDIDATE_S, left_s / (left + 1))  # one of them may have to win twice
         due_s = max(LEAST_S * left, self._turns_s + _load_s(serving))
         if left_s < due_s and not wins:
-            self._tried.append(Tried(serving=serving, reason="no time was left"))
+            self._tried.append(Tried(serving=serving, reason=NO_TIME))
             return
         try:
             rival = _Rival.loaded(self._content, serving, self._rows)

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -14,8 +15,11 @@ from support_bundle import Made, contents_of, make_bundle, mixed_frame, seal_aga
 from support_cli import Searched, run_here
 from support_stages import Reports, recipe_of
 
+from autoopt.app.jobs import Jobs
+from autoopt.app.settled_serving import with_serving
 from autoopt.bundle import check_bundle, check_serving, load_bundle, write_bundle
 from autoopt.errors import BundleError
+from autoopt.executors.inline import InlineExecutor
 from autoopt.runtime import Predictor, Serving
 from autoopt.runtime.engines import ENGINES
 from autoopt.runtime.fastest import Fastest, Tried
@@ -210,3 +214,18 @@ def test_check_says_what_would_be_faster_here(mixed: Made, monkeypatch: pytest.M
         "onnxruntime, one thread; here onnxruntime, 2 threads is 1.50 times as fast with one row, 1.25 with 256: "
         "export again on this machine"
     )
+
+
+@pytest.mark.parametrize("chosen", ["float", "quantized"])
+def test_an_export_takes_what_was_found_and_does_without_where_that_fails(mixed: Made, chosen: str) -> None:
+    jobs = Jobs(InlineExecutor([SLOT]), pump=lambda: None, stopping=lambda: False)
+    context = SimpleNamespace(snapshot=mixed.place.snapshot, targets=None, tolerance=0.01)
+    verified = mixed.contents.verified
+    found = with_serving(verified, chosen, context, jobs, seconds=0.1)  # type: ignore[arg-type]  # all that it reads
+    assert found.twin is not None
+    assert found.float_artifact.serving["ms_1"] > 0
+    assert found.twin.serving["ms_1"] > 0
+    gone = replace(verified, float_artifact=replace(verified.float_artifact, file="/nowhere/model.onnx"))
+    kept = with_serving(gone, chosen, context, jobs, seconds=0.1)  # type: ignore[arg-type]
+    assert kept.float_artifact == gone.float_artifact
+    assert "how it runs fastest was not settled" in kept.notes[-1]

@@ -14,6 +14,7 @@ from autoopt.errors import BundleError
 from autoopt.report.serving import served_words
 from autoopt.runtime import Serving, served
 from autoopt.runtime.engines import ENGINES
+from autoopt.runtime.fastest import NO_TIME
 from autoopt.runtime.serve import tell_once
 
 ABSENT = [e for e in ENGINES if e.absence]
@@ -118,4 +119,6 @@ def test_the_line_on_the_screen() -> None:
     )
     plain = {**raw, **Serving().to_json()}
     assert served_words({"serving": plain}) == "served by onnxruntime, one thread; one other way was not faster"
+    late = {**plain, "tried": [*tried, {**Serving(threads=4).to_json(), "taken": False, "reason": NO_TIME}]}
+    assert served_words({"serving": late}).endswith("; one other way was not faster; no time was left for 1")
     assert served_words({}) == ""
