@@ -28,9 +28,12 @@ def is_missing(value: Any) -> bool:
 
 
 def cell_text(value: Any) -> str:
-    """A category's text: '' where missing; whole numbers without '.0'; booleans 'True' and 'False' as in a CSV file."""
+    """A category's text: '' where missing; whole numbers without '.0'; booleans 'True' and 'False' as in a CSV file.
+
+    Blanks around it go, as they do where a CSV file is read.
+    """
     if isinstance(value, str):
-        return value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")
+        return (value if value.isascii() else value.encode("utf-8", "replace").decode("utf-8")).strip()
     if is_missing(value):
         return ""
     if isinstance(value, bool | np.bool_):
@@ -39,7 +42,7 @@ def cell_text(value: Any) -> str:
         number = float(value)
         return str(int(number)) if number.is_integer() and abs(number) < 2**53 else repr(number)
     if isinstance(value, bytes):
-        return value.decode("utf-8", "replace")
+        return value.decode("utf-8", "replace").strip()
     return str(value)
 
 
@@ -79,7 +82,7 @@ def text_array(values: Any) -> NDArray[np.object_]:
     cells = _array(values).tolist()
     plain = set(map(type, cells)) <= {str} and "".join(cells).isascii()
     found = np.empty(len(cells), dtype=object)
-    found[:] = cells if plain else [cell_text(v) for v in cells]
+    found[:] = [v.strip() for v in cells] if plain else [cell_text(v) for v in cells]
     return found
 
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Final
 
 import numpy as np
 import pyarrow as pa
@@ -100,6 +101,9 @@ def _is_real(kind: pa.DataType) -> bool:
     return bool(pa.types.is_floating(kind) or pa.types.is_decimal(kind) or pa.types.is_uint64(kind))
 
 
+_BLANKS: Final = "".join(filter(str.isspace, map(chr, range(0x3001))))
+"""All that `str.strip` takes away: a text file's fields have none of it around them, so a frame's have none either."""
+
 _CONVERSIONS: tuple[tuple[Callable[[pa.DataType], bool], pa.DataType | None], ...] = (
     (pa.types.is_null, None),
     (pa.types.is_boolean, None),
@@ -141,7 +145,7 @@ def from_arrow(name: str, arrow: pa.Table, **more: object) -> Table:
         array = chunked.combine_chunks() if isinstance(chunked, pa.ChunkedArray) else chunked
         fitting = normalized(column, array, numbers, problems)
         if fitting is not None:
-            columns[column] = fitting
+            columns[column] = pc.utf8_trim(fitting, _BLANKS) if fitting.type == TEXT else fitting
     return Table(
         name=name,
         names=tuple(columns),

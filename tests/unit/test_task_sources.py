@@ -8,6 +8,7 @@ import pandas as pd
 import pytest
 from support_task import csv_text, frame_text, options, plain_frame, write, write_hdf5
 
+from autoopt.runtime.cells import text_array
 from autoopt.task import DEMOS, Kind, TaskOptions, prepare_task
 from autoopt.task.sources.dispatch import read_table
 from autoopt.task.sources.layout import scan, sniff
@@ -169,3 +170,12 @@ def test_frames_of_every_dtype(tmp_path: Path) -> None:
     assert roles | {"flag": "boolean", "kind": "category", "objects": "boolean", "moments": "date"} == roles
     assert roles | {"nullable": "number", "sparse": "number"} == roles
     assert {c.name: c.missing for c in facts.columns}["objects"] == 40
+
+
+def test_blanks_around_cells_go_from_a_frame_as_from_a_file(tmp_path: Path) -> None:
+    cells = [" Ulm ", "\u2003Köln\n", "a b", "\x1cBonn\u3000", ""]
+    frame = pd.DataFrame({"town": cells, "n": [1, 2, 3, 4, 5]})
+    expected = ["Ulm", "Köln", "a b", "Bonn", ""]
+    assert [v or "" for v in values(read_table(frame))["town"]] == expected
+    assert text_array(cells).tolist() == text_array(pd.Series(cells)).tolist() == expected
+    assert text_array([c for c in cells if c.isascii()]).tolist() == ["Ulm", "a b", ""]
