@@ -63,5 +63,6 @@ def test_a_module_that_cannot_be_followed_fails_with_the_reason(tmp_path: Path) 
     assert place.evaluate(RECIPE).measures["quality"].value > 0.5
     with pytest.raises(StageFailure, match=r"channels of this network cannot be removed: .+"):
         place.evaluate(PRUNED)
-    zeros = place.evaluate({**PRUNED, "prune": "magnitude"})
+    zeros = place.evaluate({**PRUNED, "prune": "magnitude", "quantize": "static_int8", "qat": True})
     assert any("zero" in note for note in zeros.notes)
+    assert any(note.startswith("fine-tuned in int8: ") for note in zeros.notes)
