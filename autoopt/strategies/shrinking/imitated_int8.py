@@ -70,7 +70,8 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
         self._normalizations: dict[int, Mapping[str, Any]] = {}  # what follows a linear layer, by its weight's id
         self._ranges: list[tuple[Tensor, Tensor]] | None = None  # (lowest, highest) in the order of a forward pass
         self._watches = False
-        self._place = 0  # in that order
+        self._pass, self._place = object(), 0  # the forward pass that runs, and the place in that order
+        self._lasting = {id(t) for t in (*network.parameters(), *network.buffers())}  # on which no pass leaves a mark
         self._calls: dict[str, Callable[[Call, Any, Any], Any]] = {
             "linear": self._weighted,
             "batch_norm": self._batch_norm,
@@ -98,13 +99,13 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
         return replace(judge, parts=parts)
 
     def begin(self) -> None:
-        """A forward pass begins."""
-        self._place = 0
+        """A forward pass begins: what tensors were marked with in others means nothing any more."""
+        self._pass, self._place = object(), 0
 
     def __torch_function__(self, function: Call, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(function, "__name__", "")
         if not name.endswith("_"):  # what is changed in place, or asked for its shape, is the tensor itself
-            args = _as_others_see(args)
+            args = self._as_others_see(args)
         imitation = self._calls.get(name)
         return function(*args, **(kwargs or {})) if imitation is None else imitation(function, args, kwargs or {})
 
@@ -136,7 +137,7 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
             return function(*args, **kwargs)
         total, other = args
         function(total.copy_(self._rounded(total)), self._rounded(other))
-        total.has_levels, total.rounded = False, None
+        total.int8 = None
         return self._rounded(total)
 
     def _cut(self, function: Call, args: Any, kwargs: Any) -> Any:
@@ -160,20 +161,39 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
     def _rounded(self, values: Any) -> Any:
         """Numbers on 256 levels of their range, in the type they came in; anything else as it is."""
         plain = not isinstance(values, Tensor) or not values.is_floating_point() or values.numel() == 0
-        if plain or getattr(values, "has_levels", False):
+        if plain:
             return values
-        if (known := getattr(values, "rounded", None)) is not None:
+        if (known := self._known(values)) is not None:
             return known
         exact = values.float()
         low, high = self._range(exact.detach())
         if self._watches:
-            values.has_levels = True  # it would have, and is not to be looked at twice
+            self._mark(values, values)  # it would be rounded, and is not to be looked at twice
             return values
         scale = ((high - low) / LEVELS).clamp_min(LEAST_SCALE)
         zero = (-low / scale).round().clamp(0, LEVELS).to(torch.int32)
         found = torch.fake_quantize_per_tensor_affine(exact, scale, zero, 0, LEVELS).to(values.dtype)
-        found.has_levels, values.rounded = True, found
+        self._mark(values, found)
+        self._mark(found, found)
         return found
+
+    def _mark(self, values: Tensor, rounded: Tensor) -> None:
+        if id(values) not in self._lasting:
+            values.int8 = self._pass, None if rounded is values else rounded  # and not itself: that would be a circle
+
+    def _known(self, values: Tensor) -> Tensor | None:
+        """What was made of these numbers in this pass; themselves where they have levels already."""
+        of_pass, found = getattr(values, "int8", None) or (None, None)
+        if of_pass is not self._pass:
+            return None
+        return values if found is None else found
+
+    def _as_others_see(self, values: Any) -> Any:
+        """Arguments of a call, rounded where another call rounded them: in the graph all see what one asked for."""
+        if type(values) in (tuple, list):
+            return type(values)(map(self._as_others_see, values))
+        known = self._known(values) if isinstance(values, Tensor) else None
+        return values if known is None else known
 
     def _range(self, values: Tensor) -> tuple[Tensor, Tensor]:
         """(lowest, highest) of the batch with zero among them; of calibration's rows where ranges are known."""
@@ -215,14 +235,6 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
         widest = matrix.detach().float().abs().amax(0)
         widest = widest if self._per_channel else widest.amax().expand_as(widest)
         return _on_grid(matrix, widest / WEIGHT_STEPS, axis=1)
-
-
-def _as_others_see(values: Any) -> Any:
-    """Arguments of a call, in rounded form where another call rounded them: in the graph all see what one asked for."""
-    if type(values) in (tuple, list):
-        return type(values)(map(_as_others_see, values))
-    known = getattr(values, "rounded", None) if isinstance(values, Tensor) else None
-    return values if known is None else known
 
 
 def _on_grid(weight: Tensor, scales: Tensor, *, axis: int) -> Tensor:
