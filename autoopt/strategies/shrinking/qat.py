@@ -22,10 +22,11 @@ class Qat(Strategy):
     float weights behind the rounded ones: graph and calibration are those of any network. The epoch that is best in
     int8 on valid is kept, and the weights stay as they came where none beats them. After pruning, if that is asked for.
 
-    When it helps: where static_int8 loses much, as networks of depthwise convolutions do: it brings back what more
-    calibration and layers in float cannot, and costs no speed. Elsewhere it is one more short fine-tuning. An epoch
-    takes one and a half to two times one of training. What a fused attention of torch's own (nn.MultiheadAttention)
-    computes stays float while it learns. epochs 1 to 8; rate_share 0.001 to 1 times the training's learning rate.
+    When it helps: where static_int8 loses too much, as units with far larger values than others make it; it costs no
+    speed and no bytes. Digits with such a unit: accuracy 0.965 in float, 0.943 in int8, 0.957 after two epochs. Where
+    int8 loses little it is one more short fine-tuning (depthwise_net on CIFAR-10: 0.473, 0.472 and 0.480). An epoch
+    takes about twice one of training. What a fused attention of torch's own (nn.MultiheadAttention) computes stays
+    float while it learns. epochs 1 to 8; rate_share 0.001 to 1 times the training's learning rate.
     """
 
     name: ClassVar[str] = "qat"
