@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from autoopt.ledger import TrialRow
-from autoopt.orchestrator.selection import feasible, is_slower, value
+from autoopt.orchestrator.selection import SAME_SIZE, feasible, is_slower, value
 from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds
 from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, SIZE_BYTES, Limit, TrialState, broken
 
@@ -82,6 +82,7 @@ def _verdict(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None
         for measure, rows in ((LATENCY_MS, "one row"), (LATENCY_BATCH_MS, "256 rows")):
             if is_slower(trial, original, measure):
                 return f"slower than the float graph with {rows}"
-    if chosen is not None and value(trial, SIZE_BYTES) >= value(chosen, SIZE_BYTES):
-        return "not smaller than the exported one"
+    if chosen is not None and SAME_SIZE * value(trial, SIZE_BYTES) >= value(chosen, SIZE_BYTES):
+        larger = value(trial, SIZE_BYTES) > SAME_SIZE * value(chosen, SIZE_BYTES)
+        return "larger than the exported one" if larger else "as small as the exported one, and not faster"
     return ""

@@ -12,6 +12,8 @@ from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY, SIZE_BYTES, Di
 PICKS = ("best", "fastest", "smallest")
 TWIN = "twin"
 """Of a graph that is compressed: what takes its place."""
+SAME_SIZE = 1.02
+"""What is less than two per cent larger is as small."""
 SAME_SPEED = 1.02
 """What is less than two per cent slower is as fast."""
 
@@ -78,13 +80,15 @@ def cheapest(trials: Sequence[TrialRow], direction: Direction, tolerance: float,
 def twin(trials: Sequence[TrialRow], direction: Direction) -> TrialRow | None:
     """The smallest feasible trial that is not slower than the float one; that one itself where there is none.
 
-    Where the float one is not feasible, what is smallest of those that are.
+    Where the float one is not feasible, what is smallest of those that are. Of those that are as small, the fastest.
     """
     usable = feasible(trials)
     original = next((t for t in usable if t.recipe.get("quantize", "none") == "none"), None)
     if original is not None:
         usable = [original, *(t for t in usable if _takes_its_place(t, original))]
-    return min(usable, key=lambda t: (value(t, SIZE_BYTES), *quality_order(t, direction)), default=None)
+    least = min((value(t, SIZE_BYTES) for t in usable), default=0.0)
+    as_small = [t for t in usable if value(t, SIZE_BYTES) <= SAME_SIZE * least]
+    return min(as_small, key=lambda t: (value(t, LATENCY_MS), *quality_order(t, direction)), default=None)
 
 
 def _takes_its_place(trial: TrialRow, original: TrialRow) -> bool:

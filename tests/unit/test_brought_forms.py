@@ -91,6 +91,20 @@ def test_tidying_changes_no_number_and_leaves_shared_products_alone() -> None:
     assert all(np.allclose(before[name], after[name], atol=1e-6) for name in before)
 
 
+def test_a_convolution_takes_its_bias_in() -> None:
+    model = pixel_graph()
+    bias = onnx.numpy_helper.from_array(np.array([1, 2, 3], dtype=np.float32).reshape(1, 3, 1, 1), "bias")
+    model.graph.initializer.append(bias)
+    first = model.graph.node[0]
+    first.output[0] = "product"
+    model.graph.node.insert(1, onnx.helper.make_node("Add", ["product", "bias"], ["convolved"]))
+    pixels = np.random.default_rng(0).normal(size=(4, 3, 8, 8)).astype(np.float32)
+    before = Session(model.SerializeToString()).run({"pixels": pixels})
+    changed = tidied(model)
+    assert [n.op_type for n in changed.graph.node] == ["Conv", "GlobalAveragePool", "Flatten"]
+    assert np.allclose(Session(changed.SerializeToString()).run({"pixels": pixels}), before, atol=1e-6)
+
+
 def test_images_reach_calibration_and_measuring_as_the_graph_takes_them(tmp_path: Path) -> None:
     photos = write_images(tmp_path / "photos")
     options = TaskOptions(rows=photos, normalize="0.4;0.3")

@@ -75,7 +75,7 @@ def test_each_form_is_told_with_why_it_fell() -> None:
         "as it came",
         "exported",
         "quality_drop 2 breaks quality_drop<=0.5",
-        "not smaller than the exported one",
+        "larger than the exported one",
         "slower than the float graph with one row",
         "it has no trees",
     ]
