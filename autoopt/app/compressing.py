@@ -32,7 +32,7 @@ def compress_options(source: str, **asked: Any) -> SearchOptions:
 def understand_compression(options: SearchOptions) -> Understanding:
     """As `understand`; without a budget it ends when each usual form was tried, or after a minute."""
     found = understand(options)
-    if options.time_s is not None or options.trials is not None:
+    if options.time_s is not None or options.trials is not None or options.recipe is not None:
         return found
     return replace(found, budget=Budget(seconds=DEFAULT_TIME_S, trials=max(1, len(found.space.portfolio))))
 

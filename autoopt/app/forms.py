@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator.selection import SAME_SIZE, feasible, is_slower, value
-from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds
+from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds, quantized_form
 from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, SIZE_BYTES, Limit, TrialState, broken
 
 EXPORTED = "exported"
@@ -46,7 +46,7 @@ def _rung(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, l
     drop, batch = trial.measures.get(QUALITY_DROP), trial.measures.get(LATENCY_BATCH_MS)
     return Rung(
         number=trial.number,
-        form="float" if _is_original(trial) else form_words(_form(trial)),
+        form="float" if _is_original(trial) else form_words(quantized_form(trial.recipe)),
         quality=quality,
         drop=NONE if drop is None else f"{drop.value + 0.0:.2g} %",
         latency=latency,
@@ -58,13 +58,6 @@ def _rung(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, l
 
 def _is_original(trial: TrialRow) -> bool:
     return bool(trial.recipe.get("quantize", "none") == "none")
-
-
-def _form(trial: TrialRow) -> dict[str, object]:
-    """Of the recipe what makes the form, but for what every form has unless it is said."""
-    usual = {"quantize.calibration": "minmax", "quantize.calibration_rows": 1024, "quantize.keep_float": 0}
-    named = {n: v for n, v in trial.recipe.items() if n.partition(".")[0] == "quantize"}
-    return {n: v for n, v in named.items() if usual.get(n) != v}
 
 
 def _verdict(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, limits: Sequence[Limit]) -> str:

@@ -22,6 +22,7 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 )
 @click.option("--trials", type=Number(int), metavar="N", help="Stop after N forms. Default: the usual ones, each once.")
 @click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. quantize=static_int8.")
+@click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
 @click.option("--study", metavar="NAME", help="The study's name. Default: made of the graph's name.")
 @click.option("--seed", type=Number(int), metavar="N", default=0, show_default=True, help="Of the split.")
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")

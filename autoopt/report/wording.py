@@ -79,9 +79,16 @@ def choices_that_matter(recipe: Mapping[str, Any]) -> str:
     own = [f"{name.removeprefix(prefix)} {_short(parsed[name])}" for name in fields[:MOST_FIELDS]]
     built = [f"{name} {_short(value)}" for name, value in parsed.section(BUILD).items()]
     trained = [f"{k} {parsed[k]}" for k in TRAINED if parsed.get(k, "none") != "none"]
-    deployed = [str(parsed["quantize"])] if parsed.get("quantize", "none") != "none" else []
+    deployed = [form_words(quantized_form(parsed))] if parsed.get("quantize", "none") != "none" else []
     deployed += [Qat.name] if Qat.from_recipe(parsed).on else []
     return ", ".join([*deployed, *built, *own, *trained, *prepared])
+
+
+def quantized_form(recipe: Mapping[str, Any]) -> dict[str, Any]:
+    """Of a recipe what makes the form of its graph, but for what has its usual value."""
+    known = catalogue().declarations
+    named = {n: v for n, v in recipe.items() if n.partition(".")[0] == "quantize"}
+    return {n: v for n, v in named.items() if n == "quantize" or n not in known or v != known[n].default}
 
 
 def _short(value: object) -> str:
