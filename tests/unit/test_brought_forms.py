@@ -157,6 +157,19 @@ def test_what_does_not_fit_a_graph_is_said(tmp_path: Path) -> None:
     assert other is None
 
 
+def test_a_graph_in_half_precision_is_left_as_it_is(tmp_path: Path) -> None:
+    model = graph()
+    for tensor in model.graph.initializer:
+        halved = onnx.numpy_helper.to_array(tensor).astype(np.float16)
+        tensor.CopyFrom(onnx.numpy_helper.from_array(halved, tensor.name))
+    for value in (model.graph.input[0], model.graph.output[1]):
+        value.type.tensor_type.elem_type = onnx.TensorProto.FLOAT16
+    facts = task_of(tmp_path, model, X=X).facts
+    assert facts.graph is not None
+    assert facts.tensors[0].dtype == "float16"
+    assert "float32 weights" in str(why_not("static_int8", facts.graph))
+
+
 def test_a_form_with_other_outputs_is_no_form_of_it() -> None:
     made = graph()
     del made.graph.output[0]

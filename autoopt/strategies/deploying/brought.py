@@ -123,7 +123,7 @@ def why_not(value: object, graph: GraphFacts) -> str | None:
     if value == "weights_int8":
         return "it is for linear models that were made here"
     if not convolved + products:
-        reason = "it has no products with constant weights (Conv, MatMul, Gemm)"
+        reason = "it has no products (Conv, MatMul, Gemm) with constant float32 weights"
         return reason if value == "static_int8" else Untold(reason)
     if value == "dynamic_int8" and convolved > products:
         return "the runtime's dynamic convolutions are several times slower than its float ones"

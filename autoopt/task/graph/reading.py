@@ -185,9 +185,9 @@ def _told(value: onnx.ValueInfoProto) -> str:
 
 
 def _weights(graph: onnx.GraphProto) -> dict[str, int]:
-    """Constant numbers that each operator of PRODUCTS multiplies with, and nodes of TREES."""
-    sizes = {i.name: math.prod(i.dims) for i in graph.initializer}
-    sizes |= {node.output[0]: math.prod(t.dims) for node, t in _constant_nodes(graph)}
+    """Constant float32 numbers that each operator of PRODUCTS multiplies with, and nodes of TREES."""
+    tensors = {i.name: i for i in graph.initializer} | {node.output[0]: t for node, t in _constant_nodes(graph)}
+    sizes = {name: math.prod(t.dims) for name, t in tensors.items() if t.data_type == onnx.TensorProto.FLOAT}
     found: dict[str, int] = {}
     for node in graph.node:
         if node.op_type in PRODUCTS:
