@@ -5,7 +5,7 @@ import time
 import click
 
 from autoopt.app.options import Places
-from autoopt.cli.shared import Number, duration_option, misread, place_options
+from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, named, place_options
 
 
 @click.command()
@@ -25,12 +25,14 @@ from autoopt.cli.shared import Number, duration_option, misread, place_options
 @click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
 @click.option("--study", metavar="NAME", help="The study's name. Default: made of the graph's name.")
 @click.option("--seed", type=Number(int), metavar="N", default=0, show_default=True, help="Of the split.")
+@click.option("--targets", metavar="A,B", help=TARGETS_HELP)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
 @click.option("--inline", is_flag=True, help="Try forms in this process, one at a time: for debugging.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
 @place_options
 def compress(
     source: str,
+    targets: str | None,
     as_json: bool,
     debug: bool,
     home: str | None,
@@ -59,7 +61,7 @@ def compress(
     from autoopt.cli.screen import console_for, print_understanding
 
     where = Places(home=home, storage=storage, tracking_uri=tracking_uri)
-    options = compress_options(source, places=where, misread=misread(), **rest)
+    options = compress_options(source, places=where, misread=misread(), targets=named(targets), **rest)
     understanding = understand_compression(options)
     console = console_for(as_json)
     print_understanding(console, understanding, dry_run=False)
