@@ -118,10 +118,13 @@ def front(trials: Iterable[TrialRow], objectives: Sequence[Objective]) -> list[T
 
 
 def nearest_miss(trials: Iterable[TrialRow], limits: Sequence[Limit], direction: Direction) -> TrialRow | None:
-    """Among trials that left an artifact and break a limit: the one that breaks them least."""
+    """Among trials that left an artifact and break a limit: the one that breaks them least.
+
+    One whose limited measure was never taken comes last.
+    """
 
     def excess(trial: TrialRow) -> float:
-        return sum(max(0.0, x.relative_excess(value(trial, x.measure))) for x in limits if x.measure in trial.measures)
+        return sum(max(0.0, x.relative_excess(value(trial, x.measure))) for x in limits)
 
     missed = [t for t in trials if t.state is TrialState.INFEASIBLE and t.artifact_key and QUALITY in t.measures]
     return min(missed, key=lambda t: (excess(t), *quality_order(t, direction)), default=None)

@@ -70,8 +70,8 @@ def parse_limits(texts: Iterable[str]) -> tuple[Limit, ...]:
 
 
 def broken(limits: Sequence[Limit], measures: Mapping[str, Measurement]) -> tuple[Limit, ...]:
-    """The limits that do not hold, a missing measure counting as broken."""
-    return tuple(x for x in limits if x.measure not in measures or x.excess(measures[x.measure].value) > 0)
+    """The limits that do not hold; a measure that is missing, or is no number, counts as broken."""
+    return tuple(x for x in limits if x.measure not in measures or not x.excess(measures[x.measure].value) <= 0)
 
 
 @dataclass(frozen=True, kw_only=True)
