@@ -11,7 +11,7 @@ from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
 from autoopt.app.settled_serving import serving_s, with_serving
 from autoopt.app.settled_twin import artifacts_of, settled, with_tests
-from autoopt.app.twin_ladder import climbed, entered, fitting, rungs_of, safer
+from autoopt.app.twin_ladder import climbed, entered, fitting, rungs_of, safer, why_none_fits
 from autoopt.bundle import BundleContents, SigningKey, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
@@ -29,7 +29,7 @@ from autoopt.stages.contract import (
     VerifyJob,
     VerifyResult,
 )
-from autoopt.stages.judge import relative_loss
+from autoopt.stages.judge import NO_TWIN, relative_loss
 from autoopt.values import Measurement, TrialState, broken
 
 MAX_REMEASURED = 16
@@ -179,8 +179,9 @@ class Finisher:
             # Which form serves as the twin is settled without the test split; that is looked at once, at the end.
             return self._verify_pair(recipe, changes, seconds=seconds, look_at_test=False)
 
-        rungs = fitting(rungs_of(recipe), self._context.facts, self._jobs.slot)
-        rung, tried = climbed(rungs, attempt, self._context.facts, self._context.tolerance, until=until)
+        every, facts, slot = rungs_of(recipe), self._context.facts, self._jobs.slot
+        rungs = fitting(every, facts, slot)
+        rung, tried = climbed(rungs, attempt, facts, self._context.tolerance, until=until)
         while True:
             left_s = max(1.0, until - time.monotonic())
             verified = self._verify_pair(recipe, rung, seconds=left_s, look_at_test=not known, keeps_twin=is_pick)
@@ -189,6 +190,8 @@ class Finisher:
             if not verified.twin_reason or not below:
                 break
             rung = below[0]  # what held in the ladder fell when it was measured for longer
+        if unfit := why_none_fits(every, facts, slot):
+            verified = replace(verified, twin_reason=NO_TWIN + unfit)
         pair = settled(verified, tried, is_pick=is_pick)
         if not known:
             return pair
@@ -236,6 +239,8 @@ class Finisher:
         other = "quantized" if deployed == "float" else "float"
         original = verified.float_artifact
         missed = {role: self._missed(trial, artifact, original) for role, artifact in pair.items() if artifact}
+        if self._context.pick == TWIN and not verified.twin_reason and missed.get("quantized") == "":
+            return "quantized", ""  # found on the ladder, where the pick is the float one
         if deployed in missed and not missed[deployed]:
             return deployed, ""
         if other in missed and not missed[other]:

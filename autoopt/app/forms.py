@@ -1,7 +1,7 @@
 """The forms of a brought graph, side by side: what each measures, and why it is not the one that is exported."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator.selection import SAME_SIZE, feasible, is_slower, value
@@ -10,6 +10,7 @@ from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, SIZE_BYTE
 
 EXPORTED = "exported"
 AS_IT_CAME = "as it came"
+BESIDE = "as it came; the form that is exported was found at the end, below"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,12 +27,15 @@ class Rung:
     verdict: str
 
 
-def ladder(trials: Sequence[TrialRow], exported: int | None, limits: Sequence[Limit]) -> list[Rung]:
-    """Every form that came to an end, by number; `exported` is the trial whose form went into the bundle."""
+def ladder(trials: Sequence[TrialRow], exported: tuple[int, str] | None, limits: Sequence[Limit]) -> list[Rung]:
+    """Every form that came to an end, by number; `exported` is the bundle's trial, and which of its pair was chosen."""
     ended = [t for t in trials if t.state.counts]
     original = next((t for t in ended if _is_original(t) and t.measures), None)
-    chosen = next((t for t in ended if t.number == exported), None)
-    return [_rung(t, original, chosen, limits) for t in ended]
+    chosen = next((t for t in ended if exported is not None and t.number == exported[0]), None)
+    rungs = [_rung(t, original, chosen, limits) for t in ended]
+    if exported is not None and chosen is original and exported[1] != "float":
+        return [replace(r, verdict=BESIDE) if r.number == exported[0] else r for r in rungs]
+    return rungs
 
 
 def smallest_of(trials: Sequence[TrialRow]) -> TrialRow | None:

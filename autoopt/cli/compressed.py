@@ -15,7 +15,7 @@ from autoopt.values import SIZE_BYTES, format_bytes
 
 def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | None) -> None:
     """Each form that was tried, with what it measures and why it fell."""
-    exported = manifest["trial"] if manifest else None
+    exported = None if manifest is None else (manifest["trial"], manifest["chosen"])
     table = Table(title="forms of the graph, each of them measured", title_justify="left", box=None)
     for heading in ("trial", "form", study.context.facts.metric, "drop", "1 row", "256 rows", "size"):
         left = heading == "form"

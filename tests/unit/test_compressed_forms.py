@@ -70,7 +70,7 @@ def test_each_form_is_told_with_why_it_fell() -> None:
         failed,
         replace(FLOAT, number=6, state=TrialState.RUNNING),
     ]
-    rungs = ladder(trials, 1, LIMITS)
+    rungs = ladder(trials, (1, "quantized"), LIMITS)
     assert [r.verdict for r in rungs] == [
         "as it came",
         "exported",
@@ -80,8 +80,10 @@ def test_each_form_is_told_with_why_it_fell() -> None:
         "it has no trees",
     ]
     assert [r.drop for r in rungs][:3] == ["0 %", "0 %", "2 %"]
-    (alone,) = ladder([FLOAT], 0, LIMITS)
+    (alone,) = ladder([FLOAT], (0, "float"), LIMITS)
     assert alone.verdict == "exported, as it came: no form takes its place"
+    (beside,) = ladder([FLOAT], (0, "quantized"), LIMITS)
+    assert "found at the end" in beside.verdict
 
 
 @pytest.mark.parametrize(
