@@ -4,6 +4,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from autoopt.space import Untold
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifyResult
@@ -61,6 +62,14 @@ def rungs_of(recipe: Recipe) -> tuple[Mapping[str, Value], ...]:
 def fitting(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> tuple[Mapping[str, Value], ...]:
     """Those whose form means anything for this task."""
     return tuple(r for r in rungs if Quantize.value_applies(r["quantize"], facts, slot) is None)
+
+
+def why_none_fits(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> str:
+    """Why no form means anything for this task, each reason once; '' where one does, or where there is no form."""
+    if fitting(rungs, facts, slot):
+        return ""
+    reasons = dict.fromkeys(Quantize.value_applies(rung["quantize"], facts, slot) for rung in rungs)
+    return "; ".join(reason for reason in reasons if reason and not isinstance(reason, Untold))
 
 
 def climbed(

@@ -6,11 +6,11 @@ from dataclasses import replace
 
 from support_network import facts_of
 
-from autoopt.app.twin_ladder import CLIMBS, climbed, entered, rungs_of, safer
+from autoopt.app.twin_ladder import CLIMBS, climbed, entered, fitting, rungs_of, safer, why_none_fits
 from autoopt.space import Recipe, Value
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
-from autoopt.task.facts import Kind
-from autoopt.values import Measurement
+from autoopt.task.facts import Kind, ModuleFacts
+from autoopt.values import Measurement, Slot
 
 FACTS = facts_of(Kind.MULTICLASS, 3, "accuracy")
 FLOAT = VerifiedArtifact(
@@ -144,3 +144,14 @@ def test_the_last_word_on_a_rung_takes_the_place_of_its_attempt() -> None:
 def test_an_only_rung_is_not_tried_beforehand() -> None:
     assert climbed(NETWORK[:1], Attempts(), FACTS, TOLERANCE, until=ahead()) == (NETWORK[0], ())
     assert climbed((), Attempts(), FACTS, TOLERANCE, until=ahead()) == (None, ())
+
+
+def test_where_no_form_fits_the_task_each_reason_is_told_once() -> None:
+    untraced = ModuleFacts(files={}, loss="own", output="logits", choices={}, held=True, untraceable="it asks a clock")
+    own, slot = replace(FACTS, module_facts=untraced), Slot(index=0)
+    rungs = rungs_of(Recipe({"model": "own_module"}))
+    assert rungs
+    assert fitting(rungs, own, slot) == ()
+    assert why_none_fits(rungs, own, slot) == "torch.export cannot trace the module: it asks a clock"
+    assert why_none_fits(rungs, FACTS, slot) == ""
+    assert why_none_fits((), own, slot) == ""
