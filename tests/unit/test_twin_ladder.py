@@ -149,7 +149,7 @@ def test_an_only_rung_is_not_tried_beforehand() -> None:
 def test_where_no_form_fits_the_task_each_reason_is_told_once() -> None:
     untraced = ModuleFacts(files={}, loss="own", output="logits", choices={}, held=True, untraceable="it asks a clock")
     own, slot = replace(FACTS, module_facts=untraced), Slot(index=0)
-    rungs = rungs_of(Recipe({"model": "own_module"}))
+    rungs = rungs_of(Recipe({"model": "module"}))
     assert rungs
     assert fitting(rungs, own, slot) == ()
     assert why_none_fits(rungs, own, slot) == "torch.export cannot trace the module: it asks a clock"
