@@ -11,6 +11,6 @@ def searched(tmp_path_factory: pytest.TempPathFactory) -> Searched:
     data = write_table(folder / "table.csv")
     home = folder / "home"
     words = ("--target", "y", "--trials", "3", "--study", "tree", "--home", str(home), "--json")
-    ran = run_process("search", str(data), *words, *CHEAP, folder=folder)
+    ran = run_process("search", str(data), *words, "--tracking-uri", "none", *CHEAP, folder=folder)
     assert ran.code == 0, ran.err
     return Searched(home=home, study="tree", bundle=home / "bundles" / "tree", data=data, ran=ran)

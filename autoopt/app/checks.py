@@ -5,7 +5,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from autoopt.app.collector import Collector
-from autoopt.app.options import Places, trials_problems
+from autoopt.app.options import TRACKING_VARIABLE, Places, trials_problems
 from autoopt.app.targets import targets_problems
 from autoopt.bundle import check_target
 from autoopt.errors import OptionError, Problem
@@ -27,7 +27,7 @@ def check_places(places: Places, *, to_write: bool = True) -> None:
     """Whether home and databases can lie where they should. Looks, writes nothing. Raises OptionError."""
     problems = list(_folder_problems("--home", Home.locate(places.home or None).root, to_write=to_write))
     problems += _storage_problems(places.storage or "")
-    problems += _tracking_problems(places.tracking_uri or "")
+    problems += _tracking_problems(places)
     if problems:
         raise OptionError(problems)
 
@@ -82,11 +82,13 @@ def _may_be_sqlite(path: Path) -> bool:
         return file.read(len(SQLITE_HEAD)) in (b"", SQLITE_HEAD)
 
 
-def _tracking_problems(uri: str) -> Iterable[Problem]:
+def _tracking_problems(places: Places) -> Iterable[Problem]:
+    uri = places.tracking_url or ""
     scheme, mark, _ = uri.partition(":")
     if mark and scheme.partition("+")[0] not in TRACKING_SCHEMES:
-        what = f"--tracking-uri {uri!r} is nothing that MLflow can keep its runs in."
-        yield Problem(what=what, mend="Give http://HOST:PORT of a tracking server, or sqlite:///PATH/mlflow.db.")
+        option = "--tracking-uri" if places.tracking_uri else TRACKING_VARIABLE
+        what = f"{option} {uri!r} is nothing that MLflow can keep its runs in."
+        yield Problem(what=what, mend="Give http://HOST:PORT of a tracking server, sqlite:///PATH/mlflow.db, or none.")
 
 
 def check_quality_limits(limits: Iterable[Limit], facts: TaskFacts) -> None:

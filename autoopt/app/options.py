@@ -1,5 +1,6 @@
 """What a user may ask of a search, as one frozen value; the command line and the Python API both make it."""
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,6 +15,9 @@ if TYPE_CHECKING:
 DEFAULT_TIME_S = 300.0
 MOST_TRIALS = 1_000_000
 LEAST_MEMORY_BYTES = 200_000_000
+NO_TRACKING = "none"
+"""As --tracking-uri: MLflow is told nothing by this command."""
+TRACKING_VARIABLE = "AUTOOPT_TRACKING_URI"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -22,7 +26,7 @@ class Places:
 
     home: str | None = None
     storage: str | None = None  # database URL; default: SQLite in the home folder
-    tracking_uri: str | None = None  # MLflow; default: SQLite in the home folder
+    tracking_uri: str | None = None  # MLflow, or NO_TRACKING; default: the variable's, else SQLite in the home
 
     @property
     def database_url(self) -> str:
@@ -30,9 +34,10 @@ class Places:
         return self.storage or Home.locate(self.home).database_url
 
     @property
-    def tracking_url(self) -> str:
-        """MLflow's server or database."""
-        return self.tracking_uri or Home.locate(self.home).tracking_url
+    def tracking_url(self) -> str | None:
+        """MLflow's server or database; None where it is told nothing."""
+        uri = self.tracking_uri or os.environ.get(TRACKING_VARIABLE) or Home.locate(self.home).tracking_url
+        return None if uri == NO_TRACKING else uri
 
     def problems(self) -> list[Problem]:
         """Places that were named by an empty text: an unset variable in a script, never a wish."""

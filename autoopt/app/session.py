@@ -33,7 +33,7 @@ from autoopt.orchestrator import (
 from autoopt.orchestrator.selection import TWIN
 from autoopt.planners import Planner
 from autoopt.report.wording import tensor_words
-from autoopt.tracking import TrackingOutbox
+from autoopt.tracking import NoOutbox, TrackingOutbox
 from autoopt.values import StudyState
 
 STORE_CAP_BYTES = 8_000_000_000
@@ -71,7 +71,7 @@ class _Parts:
     ledger: Ledger
     writer: StudyWriter
     executor: Executor
-    outbox: TrackingOutbox
+    outbox: TrackingOutbox | NoOutbox
     clock: BudgetClock
     observer: Observer
 
@@ -157,7 +157,8 @@ def run_session(
         )
         stopped, exported = _search_and_export(parts, stack.enter_context(make_planner(ledger, context)), output)
         _say_goodbye(context, ledger, writer, stopped)
-        observer.phase("telling MLflow")
+        if places.tracking_url is not None:
+            observer.phase("telling MLflow")
         left = parts.outbox.drain(writer, until_s=_drain_seconds(parts.clock, stopped))
         if left:
             observer.phase(f"{left} entries could not be told to MLflow yet: the next session or autoopt ui sends them")

@@ -9,7 +9,7 @@ from pathlib import Path
 from types import FrameType
 from typing import Final
 
-from autoopt.app.options import Places
+from autoopt.app.options import TRACKING_VARIABLE, Places
 from autoopt.app.studies import list_studies, open_ledger
 from autoopt.errors import LedgerError, OptionError, StudyError
 from autoopt.files import Home
@@ -24,10 +24,14 @@ LEFT_OVER_S: Final = 30.0
 def serve_ui(places: Places, port: int | None, *, say: Callable[[str], object]) -> int:
     """Serve until Ctrl-C; prints the URL once the page answers. A tracking server by URL is only named.
 
-    Raises StudyError where there is no study or the page does not start, OptionError for a port that is taken.
+    Raises StudyError where there is no study or the page does not start, OptionError for a port that is taken or where
+    MLflow is told nothing.
     """
     home = Home.locate(places.home)
     uri = places.tracking_url
+    if uri is None:
+        what = "The MLflow UI shows what MLflow was told, and --tracking-uri none says to tell it nothing."
+        raise OptionError(what, f"Leave it out, or unset {TRACKING_VARIABLE}: ui then sends what waits, and shows it.")
     if uri.startswith(("http://", "https://")):
         say(f"The tracking server is {uri}")
         return 0

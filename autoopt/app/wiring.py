@@ -1,5 +1,7 @@
 """Makes the parts of a session: executor, planner, tracking. The only place that names their classes."""
 
+from contextlib import AbstractContextManager
+
 from autoopt.app.context import StudyContext
 from autoopt.executors import Executor, Failed, Finished, InlineExecutor, Job, ProcessExecutor
 from autoopt.ledger import Ledger
@@ -9,7 +11,7 @@ from autoopt.space import Choice, Space
 from autoopt.stages.contract import REMEASURE_ENTRY, RemeasureJob
 from autoopt.strategies import MODEL, models
 from autoopt.task.facts import Modality
-from autoopt.tracking import TrackingOutbox
+from autoopt.tracking import NoOutbox, TrackingOutbox
 from autoopt.values import Slot
 
 PRELOAD = ("autoopt.stages.worker", "autoopt.stages.preload")
@@ -61,10 +63,13 @@ def make_planner(ledger: Ledger, context: StudyContext) -> Planner:
     )
 
 
-def make_outbox(context: StudyContext) -> TrackingOutbox:
-    """The way to MLflow: a process of its own, so that a slow server slows nothing."""
+def make_outbox(context: StudyContext) -> AbstractContextManager[TrackingOutbox | NoOutbox]:
+    """The way to MLflow: a process of its own, so that a slow server slows nothing; none where it is told nothing."""
+    uri = context.places.tracking_url
+    if uri is None:
+        return NoOutbox()
     return TrackingOutbox(
-        context.places.tracking_url,
+        uri,
         artifact_folder=context.home.tracking_artifacts,
         log_path=context.home.logs(context.study.name) / "tracking.log",
     )

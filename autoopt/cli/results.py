@@ -11,6 +11,7 @@ from rich.table import Table
 from rich.text import Text
 
 from autoopt.app.launch import Outcome
+from autoopt.app.options import NO_TRACKING
 from autoopt.app.study import Study
 from autoopt.bundle import has_weights_only
 from autoopt.cli.compressed import print_drop_in, print_ladder
@@ -175,10 +176,11 @@ def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
         where += f" --home {shlex.quote(study.places.home)}"
     if study.places.storage:
         where += f" --storage {shlex.quote(study.places.storage)}"
+    untold = f" --tracking-uri {NO_TRACKING}" if study.places.tracking_uri == NO_TRACKING else ""
     show = (f"{me} show {study.name}{where}", "all trials, and why some failed")
     if stopped:
-        return [(f"{me} resume {study.name}{where}", "goes on"), show]
-    found = [show, (f"{me} resume {study.name} --time 2m{where}", "searches on")]
+        return [(f"{me} resume {study.name}{where}{untold}", "goes on"), show]
+    found = [show, (f"{me} resume {study.name} --time 2m{where}{untold}", "searches on")]
     if study.bundle:
         bundle = shlex.quote(place(study.bundle))
         task = study.context.facts.module if has_weights_only(study.bundle) else ""
@@ -186,7 +188,9 @@ def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
             predict_command(bundle, study.context.facts.raw_form, task),
             (f"{me} check {bundle}{_task_words(task)}", "on this machine"),
         ]
-    return [*found, (f"{me} ui{where}", "the same in MLflow")]
+    if study.places.tracking_url is not None:
+        found.append((f"{me} ui{where}", "the same in MLflow"))
+    return found
 
 
 def print_commands(console: Console, commands: Sequence[tuple[str, str]]) -> None:

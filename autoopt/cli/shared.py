@@ -23,6 +23,10 @@ def named(text: str | None) -> tuple[str, ...] | None:
     return None if text is None else tuple(dict.fromkeys(name.strip() for name in text.split(",")))
 
 
+TRACKING_HELP = (
+    "MLflow server or database; none: it is told nothing now, a later resume or ui tells it all. "
+    "Default: $AUTOOPT_TRACKING_URI, a database in the home folder"
+)
 F = TypeVar("F", bound=Callable[..., Any])
 _MISREAD = "autoopt.misread"
 
@@ -31,7 +35,7 @@ def place_options(command: F) -> F:
     """--home, --storage, --tracking-uri, --debug."""
     for option in (
         click.option("--debug", is_flag=True, help="Show tracebacks."),
-        click.option("--tracking-uri", metavar="URI", help="MLflow server or database. Default: in the home folder"),
+        click.option("--tracking-uri", metavar="URI", help=TRACKING_HELP),
         click.option("--storage", metavar="URL", help="Study database: sqlite:///FILE or postgresql://..."),
         click.option("--home", metavar="FOLDER", help="Where all is kept. Default: $AUTOOPT_HOME, ./autoopt-home"),
     ):

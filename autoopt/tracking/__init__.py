@@ -4,7 +4,7 @@ MLflow is slow to import, slow to write and slower to fail: a dead server blocks
 may touch a search, so nothing of MLflow is imported here; only the deliverer's process does that.
 """
 
-from autoopt.tracking.outbox import TrackingOutbox
+from autoopt.tracking.outbox import NoOutbox, TrackingOutbox
 from autoopt.tracking.page import HOST, TrackingPage, make_database
 
-__all__ = ["HOST", "TrackingOutbox", "TrackingPage", "make_database"]
+__all__ = ["HOST", "NoOutbox", "TrackingOutbox", "TrackingPage", "make_database"]

@@ -18,6 +18,7 @@ def commands(tmp_path: Path) -> Iterator[Commands]:
     made.end()
 
 
+@pytest.mark.usefixtures("tracked")
 @pytest.mark.parametrize("seed", [20261122])
 def test_a_killed_search_is_resumed_with_nothing_lost_and_nothing_twice(commands: Commands, seed: int) -> None:
     chance = random.Random(seed)

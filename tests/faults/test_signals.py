@@ -47,6 +47,7 @@ def counted(commands: Commands) -> int:
     return now.counted
 
 
+@pytest.mark.usefixtures("tracked")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM], ids=["SIGINT", "SIGTERM"])
 def test_one_signal_stops_well_and_resume_goes_on(commands: Commands, number: signal.Signals) -> None:
     command = commands.start(*commands.search(MANY))

@@ -15,6 +15,8 @@ from pathlib import Path
 import pandas as pd
 import pytest
 from support_cli import CHEAP, ROOT, Ran, Searched, run_here, run_process, table, tree, write_table
+from support_faults import picture, violations
+from support_tracking import Mirror
 
 import autoopt
 from autoopt.errors import InputError, StudyExists, StudyNotFound
@@ -80,7 +82,16 @@ def test_studies_lists_what_is_there(searched: Searched) -> None:
     assert [(s["name"], s["state"], s["trials"]) for s in listed] == [("tree", "finished", 3)]
 
 
-def test_resume_adds_trials_and_tells_the_totals(searched: Searched, tmp_path: Path) -> None:
+def test_with_tracking_uri_none_what_is_for_mlflow_waits(searched: Searched) -> None:
+    assert not (searched.home / "mlflow.db").exists()
+    assert "MLflow" not in searched.ran.err
+    now = picture(searched.home, "tree")
+    assert now is not None
+    assert now.undelivered > len(now.trials)
+
+
+@pytest.mark.usefixtures("tracked")
+def test_resume_adds_trials_tells_the_totals_and_tells_mlflow_what_waited(searched: Searched, tmp_path: Path) -> None:
     home = copy_of(searched, tmp_path)
     began = time.monotonic()
     ran = run_process(
@@ -92,6 +103,12 @@ def test_resume_adds_trials_and_tells_the_totals(searched: Searched, tmp_path: P
     assert ran.last_json["best"]["valid"] >= searched.ran.last_json["best"]["valid"] - 1e-9
     added_s = ran.last_json["seconds"]["spent"] - searched.ran.last_json["seconds"]["spent"]
     assert 0 < added_s < wall_s - SETS_UP_S, "what the launcher did in this process is no time of the study"
+    now = picture(home, "tree")
+    assert now is not None
+    assert now.undelivered == 0
+    assert violations(home, settled=True, study="tree") == []
+    names = {name.partition(":")[0] for (name,) in Mirror(home / "mlflow.db").rows("SELECT name FROM runs")}
+    assert names == {"tree", *(f"trial {trial.number}" for trial in now.trials)}
 
 
 @pytest.mark.parametrize("words", [("--json",), ()], ids=["json", "text"])

@@ -6,6 +6,7 @@ texts, whole numbers, booleans, odd column names.
 
 import contextlib
 import json
+import os
 import random
 import signal
 import socket
@@ -26,7 +27,7 @@ from support_tracking import Desk, Mirror, is_gone, study_payload, study_uid, tr
 
 from autoopt.app.options import Places
 from autoopt.app.tracking import serve_ui
-from autoopt.errors import StudyError
+from autoopt.errors import OptionError, StudyError
 from autoopt.ledger import Ledger
 from autoopt.values import Budget
 
@@ -76,6 +77,7 @@ def autoopt(*arguments: str, cwd: Path, **options: Any) -> "subprocess.Popen[str
         stderr=subprocess.PIPE,
         text=True,
         cwd=cwd,
+        env={name: value for name, value in os.environ.items() if name != "AUTOOPT_TRACKING_URI"},
         **options,
     )
 
@@ -254,12 +256,15 @@ def test_a_removed_study_leaves_its_runs(searched: Searched) -> None:
     assert searched.mlflow.everything() == before
 
 
+@pytest.mark.usefixtures("tracked")
 def test_without_a_study_or_with_a_server_by_url_there_is_a_clear_word(tmp_path: Path) -> None:
     said: list[str] = []
     with pytest.raises(StudyError, match=r"No studies in .* yet\. Begin with: autoopt search"):
         serve_ui(Places(home=str(tmp_path / "none")), None, say=said.append)
     assert serve_ui(Places(home=str(tmp_path), tracking_uri="http://127.0.0.1:9"), None, say=said.append) == 0
     assert said == ["The tracking server is http://127.0.0.1:9"]
+    with pytest.raises(OptionError, match="--tracking-uri none says to tell it nothing"):
+        serve_ui(Places(home=str(tmp_path), tracking_uri="none"), None, say=said.append)
     assert list(tmp_path.iterdir()) == []
 
 
