@@ -76,9 +76,9 @@ def recipe_of(model: str, quantize: str = "none", **changes: Any) -> Recipe:
     return Recipe({"model": model, "quantize": quantize, "impute": "median", **MODELS[model], **changes})
 
 
-def make_place(folder: Path, source: "str | pd.DataFrame", target: str | None = None) -> Place:
-    """A place with the snapshot of a demo or a frame."""
-    prepare_task(source, TaskOptions(target=target), "test").save(folder / "snapshot")
+def make_place(folder: Path, source: "str | pd.DataFrame", target: str | None = None, **options: Any) -> Place:
+    """A place with the snapshot of a demo, a frame or a module."""
+    prepare_task(source, TaskOptions(target=target, **options), "test").save(folder / "snapshot")
     return Place(snapshot=str(folder / "snapshot"), store=str(folder / "store"))
 
 

@@ -12,14 +12,22 @@ from autoopt.task.modality import GRAPH_ENDING, is_module_reference
 from autoopt.values import QUALITY_DROP, Budget, Limit
 
 DEFAULT_TIME_S: Final = 60.0
+OWN_TIME_S: Final = 180.0
+"""Of a network that the user has trained: some of its forms are fine-tuned."""
+OWN_SPACE: Final = "built"
+"""Of a network that the user has trained."""
 DEFAULT_DROP: Final = 0.5
 """Percent of the float graph's quality that a twin may lose."""
 
 
 def compress_options(source: str, **asked: Any) -> SearchOptions:
-    """The options of the study. Raises OptionError for what is no graph's file, whatever else is asked."""
-    options = SearchOptions(data=source, pick=TWIN, **asked)
-    wrong = _source_problems(source)
+    """The options of the study. Raises OptionError for what is neither a graph's file nor a task's function.
+
+    What is wrong with other options is told with it.
+    """
+    own = is_module_reference(source)
+    options = SearchOptions(data=source, pick=TWIN, trained=own, space=OWN_SPACE if own else None, **asked)
+    wrong = _row_problems(options) if own else _source_problems(source)
     if wrong:
         raise OptionError([*wrong, *options.problems()])
     limits, drop = options.limits, _asked_drop(options.limits)
@@ -30,11 +38,12 @@ def compress_options(source: str, **asked: Any) -> SearchOptions:
 
 
 def understand_compression(options: SearchOptions) -> Understanding:
-    """As `understand`; without a budget it ends when each usual form was tried, or after a minute."""
+    """As `understand`; without a budget it ends when each usual form was tried, or after one to three minutes."""
     found = understand(options)
     if options.time_s is not None or options.trials is not None or options.recipe is not None:
         return found
-    return replace(found, budget=Budget(seconds=DEFAULT_TIME_S, trials=max(1, len(found.space.portfolio))))
+    seconds = OWN_TIME_S if options.trained else DEFAULT_TIME_S
+    return replace(found, budget=Budget(seconds=seconds, trials=max(1, len(found.space.portfolio))))
 
 
 def _asked_drop(limits: tuple[str, ...]) -> float | None:
@@ -48,12 +57,18 @@ def _asked_drop(limits: tuple[str, ...]) -> float | None:
     return min(found, default=None)
 
 
+def _row_problems(options: SearchOptions) -> list[Problem]:
+    """Of a network of the user's own: what only a graph's rows need."""
+    given = {"--data": options.rows, "--normalize": options.normalize}
+    mend = "Leave it out: the task's own train, valid and test are the rows."
+    told = "is for a graph, and a network comes with its task's datasets."
+    return [Problem(what=f"{name} {x} {told}", mend=mend) for name, x in given.items() if x is not None]
+
+
 def _source_problems(source: str) -> list[Problem]:
     if source.lower().endswith(GRAPH_ENDING):
         return []
-    mend = "Give a graph: model.onnx."
-    if is_module_reference(source):
-        mend = f"Search does that, its training included: autoopt search {source} --limit 'size_bytes<=1MB'"
-    elif (Path(source).expanduser() / "manifest.json").is_file():
+    mend = "Give a graph: model.onnx; or a network of your own with its weights: task.py:function."
+    if (Path(source).expanduser() / "manifest.json").is_file():
         mend = f"Its graph is compressed already: {Path(source) / 'model.quantized.onnx'}; autoopt bench compares both."
     return [Problem(what=f"{source} is no ONNX file by its name.", mend=mend)]

@@ -91,7 +91,7 @@ class Ensembler:
         until = time.monotonic() + seconds
         trials = self._ledger.trials(self._context.study.name)
         candidates = candidate_trials(trials, self._context.facts.metric_direction)
-        if len(candidates) < 2:
+        if len(candidates) < 2 or self._context.facts.came_trained:  # whose forms are all one network
             return
         reason = Ensemble.applies(self._context.facts, self._jobs.slot)
         if reason is None:

@@ -17,7 +17,7 @@ from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
 from autoopt.orchestrator.loop import Outbox
-from autoopt.orchestrator.selection import TWIN, best, feasible, front, provisional, value
+from autoopt.orchestrator.selection import TWIN, best, feasible, float_of, front, is_form, provisional, value
 from autoopt.orchestrator.teacher import teacher_key
 from autoopt.report import StudyView, render_report
 from autoopt.space import Recipe, Value
@@ -172,14 +172,15 @@ class Finisher:
 
     def _verify(self, trial: TrialRow, seconds: float) -> VerifyResult:
         recipe, until = Recipe(trial.recipe), time.monotonic() + seconds
-        is_pick = recipe.get("quantize", "none") != "none"
+        is_pick = is_form(recipe, came_trained=self._context.facts.came_trained)
         known = self._known_test_scores(trial.number)
 
         def attempt(changes: Mapping[str, Value], seconds: float) -> VerifyResult:
             # Which form serves as the twin is settled without the test split; that is looked at once, at the end.
             return self._verify_pair(recipe, changes, seconds=seconds, look_at_test=False)
 
-        every, facts, slot = rungs_of(recipe), self._context.facts, self._jobs.slot
+        own = ({"quantize": recipe.get("quantize", "none")},)
+        every, facts, slot = own if is_pick else rungs_of(recipe), self._context.facts, self._jobs.slot
         rungs = fitting(every, facts, slot)
         rung, tried = climbed(rungs, attempt, facts, self._context.tolerance, until=until)
         while True:
@@ -220,7 +221,7 @@ class Finisher:
         job = VerifyJob(
             snapshot=self._context.snapshot,
             store=str(self._context.home.store),
-            float_recipe=recipe.replace({"quantize": "none"}).to_json(),
+            float_recipe=float_of(recipe, came_trained=self._context.facts.came_trained).to_json(),
             twin_recipe=recipe.replace(dict(twin)).to_json() if twin else None,
             seed=self._context.seed,
             tolerance=self._context.tolerance,
@@ -234,7 +235,7 @@ class Finisher:
 
     def _choose(self, trial: TrialRow, verified: VerifyResult) -> tuple[str, str]:
         """What `predict` uses: what the pick deploys if that keeps the limits, else the other if that does."""
-        deployed = "float" if trial.recipe.get("quantize", "none") == "none" else "quantized"
+        deployed = "quantized" if is_form(trial.recipe, came_trained=self._context.facts.came_trained) else "float"
         pair = {"float": verified.float_artifact, "quantized": verified.twin}
         other = "quantized" if deployed == "float" else "float"
         original = verified.float_artifact

@@ -1,11 +1,14 @@
 """The forms of a brought graph, side by side: what each measures, and why it is not the one that is exported."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from autoopt.ledger import TrialRow
-from autoopt.orchestrator.selection import SAME_SIZE, feasible, is_slower, value
+from autoopt.orchestrator.selection import SAME_SIZE, as_it_came, feasible, is_slower, value
 from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds, quantized_form
+from autoopt.space import Recipe
+from autoopt.strategies import Qat
 from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, SIZE_BYTES, Limit, TrialState, broken
 
 EXPORTED = "exported"
@@ -50,7 +53,7 @@ def _rung(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, l
     drop, batch = trial.measures.get(QUALITY_DROP), trial.measures.get(LATENCY_BATCH_MS)
     return Rung(
         number=trial.number,
-        form="float" if _is_original(trial) else form_words(quantized_form(trial.recipe)),
+        form=_form_of(trial.recipe),
         quality=quality,
         drop=NONE if drop is None else f"{drop.value + 0.0:.2g} %",
         latency=latency,
@@ -61,7 +64,16 @@ def _rung(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, l
 
 
 def _is_original(trial: TrialRow) -> bool:
-    return bool(trial.recipe.get("quantize", "none") == "none")
+    return as_it_came(trial.recipe)
+
+
+def _form_of(recipe: Mapping[str, Any]) -> str:
+    """`static_int8, keep_float 1`, `static_int8, qat`, `pruned 0.3, static_int8`."""
+    if as_it_came(recipe):
+        return "float"
+    found = [f"pruned {recipe.get('prune.share', 0):.2g}"] if recipe.get("prune", "none") != "none" else []
+    found += [form_words(quantized_form(recipe))] if recipe.get("quantize", "none") != "none" else []
+    return ", ".join([*found, *([Qat.name] if Qat.from_recipe(Recipe(recipe)).on else [])])
 
 
 def _verdict(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, limits: Sequence[Limit]) -> str:

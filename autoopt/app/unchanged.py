@@ -11,14 +11,16 @@ from autoopt.ledger import StudyRow
 def check_own_module(context: StudyContext) -> None:
     """A module of the user's own is loaded anew by every training: it must be the one that the study began with.
 
-    Raises StudyError when its files or its training rows are others, DataError for what its code raises.
+    Raises StudyError when its files, its weights (where it came trained) or its training rows are others, DataError for
+    what its code raises.
     """
     facts, name = context.facts, context.study.name
     if facts.module_facts is None:
         return
+    from autoopt.task.module.trained import other_weights
     from autoopt.task.module.unchanged import open_train, other_files, other_rows
 
-    reason = other_files(facts) or other_rows(facts, open_train(facts))
+    reason = other_files(facts) or other_weights(facts) or other_rows(facts, open_train(facts))
     if reason:
         how = f"Or put it back and resume; what {name!r} has found is exported by: autoopt export {name} FOLDER"
         raise StudyError(f"{reason} {how}")

@@ -186,6 +186,7 @@ def _task_options(options: SearchOptions) -> TaskOptions:
         backbone=options.backbone,
         rows=options.rows,
         normalize=options.normalize,
+        trained=options.trained,
         seed=options.seed,
     )
 

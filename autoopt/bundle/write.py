@@ -147,7 +147,7 @@ def _fill(building: Path, contents: BundleContents) -> None:
     (building / FRONT).write_text(front + "\n", encoding="utf-8")
     (building / SAMPLE).write_text(json.dumps(verified.sample, allow_nan=False, ensure_ascii=False), encoding="utf-8")
     data = _data_words(facts, contents.study.spec.get("image"))
-    command = "search" if facts.graph is None else "compress"
+    command = "compress" if facts.came_trained else "search"
     head = RECIPE_HEAD.format(trial=contents.trial.number, study=contents.study.name, command=command, data=data)
     (building / "recipe.yaml").write_text(head + Recipe(contents.trial.recipe).to_yaml(), encoding="utf-8")
     if not is_torch(verified.float_artifact):  # weights run in the user's own code alone: `predict --task`

@@ -9,8 +9,10 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 
 
 @click.command()
-@click.argument("source", metavar="MODEL.onnx")
-@click.option("--data", "rows", metavar="ROWS", help="Rows for it: .npz, a table, or a folder or archive of images.")
+@click.argument("source", metavar="MODEL.onnx|TASK.py:FUNCTION")
+@click.option(
+    "--data", "rows", metavar="ROWS", help="Rows for a graph: .npz, a table, or a folder or archive of images."
+)
 @click.option("--target", metavar="NAME", help="The column or array of labels. Default in an .npz file: label")
 @click.option(
     "--metric", metavar="NAME", help="Quality measure. Default: accuracy; rmse, without labels r2, of values."
@@ -18,12 +20,12 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 @click.option("--normalize", metavar="HOW", help="Of images: imagenet, none or 'MEAN;STD'. Default: values 0 to 1")
 @click.option("--limit", "limits", multiple=True, metavar="'latency_ms<=2'", help="What must hold; repeatable.")
 @click.option(
-    "--time", "time_s", metavar="60s", callback=duration_option, help="Wall time, export included. Default: 60s"
+    "--time", "time_s", metavar="60s", callback=duration_option, help="Wall time, export included. Default: 60s, or 3m"
 )
 @click.option("--trials", type=Number(int), metavar="N", help="Stop after N forms. Default: the usual ones, each once.")
 @click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. quantize=static_int8.")
 @click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
-@click.option("--study", metavar="NAME", help="The study's name. Default: made of the graph's name.")
+@click.option("--study", metavar="NAME", help="The study's name. Default: made of its name.")
 @click.option("--seed", type=Number(int), metavar="N", default=0, show_default=True, help="Of the split.")
 @click.option("--targets", metavar="A,B", help=TARGETS_HELP)
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
@@ -40,7 +42,7 @@ def compress(
     tracking_uri: str | None,
     **rest: object,
 ) -> int:
-    """Make a trained graph of your own smaller and faster, and measure what that costs.
+    """Make a trained graph or network of your own smaller and faster, and measure what that costs.
 
     MODEL.onnx is any ONNX file of opset 13 or later; its inputs and outputs stay what they are. ROWS give the ranges
     for int8 and tell the quality: with labels that of the graph, without how often its forms agree with it. A table's
@@ -48,10 +50,14 @@ def compress(
     input. The smallest form that is not slower and keeps the limits is exported as model.quantized.onnx, beside the
     file as it came, model.onnx. Unless a limit says else, quality_drop<=0.5% must hold.
 
+    TASK.py:FUNCTION gives an autoopt.ModuleTask whose build() loads the trained weights. Its datasets are the rows, and
+    some forms learn a little from train: with channels taken out, or with a network that got used to int8.
+
     \b
     autoopt compress model.onnx --data rows.npz -o small/
     autoopt compress resnet.onnx --data photos/ --normalize imagenet --limit 'quality_drop<=1%'
     autoopt compress scorer.onnx --data rows.csv --target label --limit 'latency_ms<=0.1'
+    autoopt compress my_project/task.py:task --limit 'quality_drop<=0.5%' -o small/
     """
     started = time.monotonic()
     from autoopt.app.compressing import compress_options, understand_compression

@@ -1,4 +1,4 @@
-"""What is shown of a brought graph's forms, in place of a front."""
+"""What is shown of the forms of a graph or network that came trained, in place of a front."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,7 +16,8 @@ from autoopt.values import SIZE_BYTES, format_bytes
 def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | None) -> None:
     """Each form that was tried, with what it measures and why it fell."""
     exported = None if manifest is None else (manifest["trial"], manifest["chosen"])
-    table = Table(title="forms of the graph, each of them measured", title_justify="left", box=None)
+    what = "network" if study.context.facts.graph is None else "graph"
+    table = Table(title=f"forms of the {what}, each of them measured", title_justify="left", box=None)
     for heading in ("trial", "form", study.context.facts.metric, "drop", "1 row", "256 rows", "size"):
         left = heading == "form"
         table.add_column(heading, justify="left" if left else "right", header_style="dim", no_wrap=not left)
@@ -44,5 +45,7 @@ def print_drop_in(console: Console, study: Study, manifest: Mapping[str, Any]) -
     twin = next(a["path"] for a in manifest["artifacts"] if a["role"] == "quantized")
     graph = study.context.facts.graph
     where = place(study.bundle / twin)
-    told = f"{where} takes the place of {graph.name if graph else 'the graph'}: the same inputs, the same outputs."
+    told = f"{where} gives what the network gives, as an ONNX graph with raw inputs: `predict` and predict.py use it."
+    if graph is not None:
+        told = f"{where} takes the place of {graph.name}: the same inputs, the same outputs."
     console.print(Text(told, style="bold green"), soft_wrap=True)

@@ -110,7 +110,7 @@ def print_study(console: Console, study: Study) -> None:
     """Front, exported pair, counts: what `search` ends with and `show` begins with."""
     manifest = _read_manifest(study)
     front = study.front
-    if study.context.facts.graph is not None:
+    if study.context.facts.came_trained:
         print_ladder(console, study, manifest)
     elif front:
         baseline = manifest["baseline"]["valid"] if manifest else None
@@ -118,7 +118,7 @@ def print_study(console: Console, study: Study) -> None:
         console.print()
     if manifest:
         print_exported(console, manifest)
-        if study.context.facts.graph is not None:
+        if study.context.facts.came_trained:
             print_drop_in(console, study, manifest)
         console.print()
     console.print(Text(counts_line(study)))

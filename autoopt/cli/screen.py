@@ -95,6 +95,9 @@ def _module_rows(facts: TaskFacts, most: int) -> list[tuple[str, str]]:
     if module is None:
         return []
     told = names(module.choices, most) or "none: build() takes no choices"
+    if facts.came_trained:
+        built = names((f"{name}={raw['default']}" for name, raw in module.choices.items()), most)
+        told = f"build({built}), with the weights it gives"
     return [("loss", "the task's own function" if module.loss == "own" else module.loss), ("choices", told)]
 
 

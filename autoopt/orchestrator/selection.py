@@ -4,9 +4,11 @@
 feasible.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 from autoopt.ledger import TrialRow
+from autoopt.space.recipe import Recipe
 from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY, SIZE_BYTES, Direction, Limit, Objective, TrialState
 
 PICKS = ("best", "fastest", "smallest")
@@ -77,13 +79,29 @@ def cheapest(trials: Sequence[TrialRow], direction: Direction, tolerance: float,
     return min(near, key=lambda t: (value(t, measure), *quality_order(t, direction)))
 
 
+def as_it_came(recipe: Mapping[str, Any]) -> bool:
+    """Whether a recipe changes nothing of a network that came trained."""
+    return all(recipe.get(name, "none") == "none" for name in ("quantize", "prune"))
+
+
+def is_form(recipe: Mapping[str, Any], *, came_trained: bool) -> bool:
+    """Whether a trial deploys something beside its float artifact: of what came trained, a pruned one is a form too."""
+    return not as_it_came(recipe) if came_trained else bool(recipe.get("quantize", "none") != "none")
+
+
+def float_of(recipe: Recipe, *, came_trained: bool) -> Recipe:
+    """The recipe of its float artifact: the same weights, or what came trained as it came."""
+    changes = {"quantize": "none"} | ({"prune": "none"} if came_trained and "prune" in recipe else {})
+    return recipe.replace(changes)
+
+
 def twin(trials: Sequence[TrialRow], direction: Direction) -> TrialRow | None:
     """The smallest feasible trial that is not slower than the float one; that one itself where there is none.
 
     Where the float one is not feasible, what is smallest of those that are. Of those that are as small, the fastest.
     """
     usable = feasible(trials)
-    original = next((t for t in usable if t.recipe.get("quantize", "none") == "none"), None)
+    original = next((t for t in usable if as_it_came(t.recipe)), None)
     if original is not None:
         usable = [original, *(t for t in usable if _takes_its_place(t, original))]
     least = min((value(t, SIZE_BYTES) for t in usable), default=0.0)

@@ -8,7 +8,7 @@ from autoopt.space import Recipe
 from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.stages.judge import bare_reason
 from autoopt.strategies import catalogue
-from autoopt.strategies.networks.own_module import BUILD
+from autoopt.strategies.networks.own_network import BUILD
 from autoopt.strategies.shrinking.qat import Qat
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_bytes

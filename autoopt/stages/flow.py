@@ -166,6 +166,8 @@ class Flow(Candidate):
         except BundleError as error:
             raise StageFailure(FailureReason.ERROR, f"The deployed graph does not run: {error}") from error
         info = training.load_info(trained)
+        # Of what came trained, a pruned form is held to the network as it came.
+        original = training.load_valid_scores(self._learned()) if self.facts.came_trained else scores
         deploying.save_info(
             deploying.DeployedInfo(
                 quantize=self.form.quantize.form,
@@ -173,7 +175,7 @@ class Flow(Candidate):
                 peak_memory_bytes=info.peak_memory_bytes,
                 notes=(*info.notes, *deploying.parity_notes(parity, self.form)),
                 parity=parity.to_json(),
-                quality_drop=deploying.quality_drop(self.facts, self.snapshot.part("valid").target, scores, folder),
+                quality_drop=deploying.quality_drop(self.facts, self.snapshot.part("valid").target, original, folder),
             ),
             folder,
         )

@@ -41,6 +41,7 @@ from autoopt.strategies.linear.artifact import LinearArtifact
 from autoopt.strategies.linear.linear import Linear
 from autoopt.strategies.linear.linear_svm import LinearSVM
 from autoopt.strategies.model import Artifact, Model
+from autoopt.strategies.networks.as_built import AsBuilt
 from autoopt.strategies.networks.exported import ExportedArtifact
 from autoopt.strategies.networks.images.backbone import Backbone
 from autoopt.strategies.networks.images.depthwise_net import DepthwiseNet
@@ -48,7 +49,8 @@ from autoopt.strategies.networks.images.patch_net import PatchNet
 from autoopt.strategies.networks.images.residual_net import ResidualNet
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.strategies.networks.mlp_graph import NetworkArtifact
-from autoopt.strategies.networks.own_module import BUILD, OwnModule, build_declarations
+from autoopt.strategies.networks.own_module import OwnModule, build_declarations
+from autoopt.strategies.networks.own_network import BUILD
 from autoopt.strategies.networks.texts.embedding_bag import EmbeddingBag
 from autoopt.strategies.networks.texts.text_cnn import TextCNN
 from autoopt.strategies.networks.texts.text_transformer import TextTransformer
@@ -101,6 +103,7 @@ __all__ = [  # noqa: RUF022 - the order of decisions, not of letters
     "TextCNN",
     "TextTransformer",
     "OwnModule",
+    "AsBuilt",
     "Brought",
     "Augment",
     "ProgressiveResizing",

@@ -91,6 +91,7 @@ class ModuleFacts:
     image_axes: tuple[int, int] | None = None  # of a row: height and width, where it takes images of any size
     untraceable: str = ""  # why torch.export cannot follow its code; '' where it can
     sample: str = ""  # SHA-256 over some of train's rows; '' where nothing of them is the same each time
+    weights: str = ""  # SHA-256 over those that `build` gives, where it came trained; '' where it is trained here
 
     @classmethod
     def from_json(cls, raw: Mapping[str, Any]) -> "ModuleFacts":
@@ -174,6 +175,11 @@ class TaskFacts:
     def text_columns(self) -> tuple[str, ...]:
         """Columns of free text that are learned from, in file order: text in a snapshot, '' where missing."""
         return tuple(c.name for c in self.columns if c.used and c.role is Role.TEXT)
+
+    @property
+    def came_trained(self) -> bool:
+        """Whether there is nothing to train: a graph of the user's own, or a module with its trained weights."""
+        return self.graph is not None or (self.module_facts is not None and bool(self.module_facts.weights))
 
     @property
     def raw_form(self) -> Modality:

@@ -49,7 +49,6 @@ def test_a_graph_is_compressed_resumed_and_predicts(tmp_path: Path) -> None:
     ("words", "told"),
     [
         (("model.csv", "--data", "rows.npz"), "no ONNX file by its name"),
-        (("task.py:task", "--data", "rows.npz"), "autoopt search task.py:task"),
         (("model.onnx",), "No rows were given"),
         (("model.onnx", "--data", "rows.npz", "--limit", "quality_drop<=-1%"), "better than the float model"),
         (("model.onnx", "--data", "rows.npz", "--metric", "rmse"), "does not fit"),

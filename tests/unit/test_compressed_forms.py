@@ -10,7 +10,8 @@ from autoopt.app.compressing import compress_options
 from autoopt.app.forms import ladder
 from autoopt.errors import OptionError
 from autoopt.ledger import TrialRow
-from autoopt.orchestrator.selection import nearest_miss, twin
+from autoopt.orchestrator.selection import as_it_came, float_of, is_form, nearest_miss, twin
+from autoopt.space import Recipe
 from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, Limit, Measurement, TrialState
 
 LIMITS = (Limit.parse("quality_drop<=0.5%"),)
@@ -99,8 +100,26 @@ def test_half_a_per_cent_may_be_lost_unless_a_limit_says_else(
     assert options.tolerance == pytest.approx(tolerance)
 
 
-def test_a_bundle_and_a_module_are_sent_elsewhere() -> None:
+def test_a_bundle_is_sent_elsewhere_and_a_module_brings_its_own_rows() -> None:
     with pytest.raises(OptionError, match="no ONNX file by its name"):
         compress_options("small", rows="rows.npz")
-    with pytest.raises(OptionError, match=r"autoopt search task.py:task"):
+    with pytest.raises(OptionError, match=r"the task's own train, valid and test are the rows"):
         compress_options("task.py:task", rows="rows.npz")
+    assert compress_options("task.py:task").space == "built"
+
+
+def test_a_pruned_network_is_a_form_of_one_that_came_trained() -> None:
+    pruned = form(1, "none", ms=0.05, size=200)
+    pruned = replace(pruned, recipe={**pruned.recipe, "model": "as_built", "prune": "channels", "prune.share": 0.3})
+    tuned = form(2, "static_int8", ms=0.05, size=100)
+    tuned = replace(tuned, recipe={**pruned.recipe, "quantize": "static_int8", "qat": True})
+    assert twin([pruned, FLOAT], "maximize") is pruned
+    assert [r.form for r in ladder([FLOAT, pruned, tuned], (2, "quantized"), LIMITS)] == [
+        "float",
+        "pruned 0.3",
+        "pruned 0.3, static_int8, qat",
+    ]
+    assert [is_form(t.recipe, came_trained=True) for t in (FLOAT, pruned, tuned)] == [False, True, True]
+    assert not is_form(pruned.recipe, came_trained=False)
+    assert as_it_came(float_of(Recipe(tuned.recipe), came_trained=True))
+    assert float_of(Recipe(tuned.recipe), came_trained=False)["prune"] == "channels"

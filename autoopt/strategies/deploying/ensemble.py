@@ -34,8 +34,8 @@ class Ensemble(Strategy):
     @classmethod
     def applies(cls, task: TaskFacts, slot: Slot) -> str | None:
         own = task.module_facts
-        if task.graph is not None:
-            return "it averages what was trained, and this graph came so"
+        if task.came_trained:
+            return "it averages what was trained, and this came so"
         if own is not None and own.untraceable:
             return f"torch.export cannot trace the module, so that there are no graphs to merge: {own.untraceable}"
         return None

@@ -30,6 +30,7 @@ from autoopt.task.module.forward import (
 from autoopt.task.module.items import Items
 from autoopt.task.module.loading import load_task, source_files, split_reference
 from autoopt.task.module.spec import LOSSES, OWN, ModuleTask
+from autoopt.task.module.trained import doubts, hash_of_trained
 from autoopt.task.module.unchanged import sample_of
 from autoopt.task.options import TaskOptions
 from autoopt.task.scoring import dummy_scores, score
@@ -69,12 +70,12 @@ def prepare_module(source: Any, options: TaskOptions, name: str | None = None) -
     reference = f"{path}:{function}"
     task = load_task(reference)
     choices = _checked(task, options)
+    weights = hash_of_trained(task, choices, reference) if options.trained else ""
     items = _open(task, path.parent)
     parts, warnings = _part_arrays(items)
     tried = _tried(task, choices, items, parts, path.parent)
     parts = {part: replace(a, target=_target(a.target, tried.kind, tried.classes, part)) for part, a in parts.items()}
     chosen = _metric(task, options, tried)
-    held = items["train"].fits() and items["train"].always_alike()
     facts = TaskFacts(
         name=name or f"{path.name}:{function}",
         modality=Modality.MODULE,
@@ -91,23 +92,35 @@ def prepare_module(source: Any, options: TaskOptions, name: str | None = None) -
         split="as the datasets are",
         tensors=tried.tensors,
         module=reference,
-        module_facts=ModuleFacts(
+        module_facts=replace(
+            _module_facts(task, choices, tried, items["train"]),
             files=source_files(path),
-            loss=task.loss if isinstance(task.loss, str) else OWN,
-            output=tried.output,
-            choices=choices,
-            held=held,
-            flat_outputs=tried.flat_outputs,
-            convolves=tried.convolves,
-            image_axes=tried.image_axes,
-            untraceable=tried.untraceable,
-            flat_targets=items["train"].first.flat_target,
             own_metric=callable(task.metric) and options.metric is None,
-            sample=sample_of(items["train"], held=held),
+            weights=weights,
         ),
     )
     _check_metric(facts, parts)
+    if facts.came_trained:
+        facts = replace(facts, warnings=(*facts.warnings, *doubts(task, facts, parts["train"], parts["valid"])))
     return PreparedTask(facts=replace(facts, fingerprint=_fingerprint(facts, parts)), categories=(), parts=parts)
+
+
+def _module_facts(task: ModuleTask, choices: Choices, tried: _Tried, train: Items) -> ModuleFacts:
+    """What the task itself and trying it out say."""
+    held = train.fits() and train.always_alike()
+    return ModuleFacts(
+        files={},
+        loss=task.loss if isinstance(task.loss, str) else OWN,
+        output=tried.output,
+        choices=choices,
+        held=held,
+        flat_outputs=tried.flat_outputs,
+        convolves=tried.convolves,
+        image_axes=tried.image_axes,
+        untraceable=tried.untraceable,
+        flat_targets=train.first.flat_target,
+        sample=sample_of(train, held=held),
+    )
 
 
 def _check_options(options: TaskOptions) -> None:
