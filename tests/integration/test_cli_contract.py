@@ -129,9 +129,9 @@ def test_a_dry_run_runs_and_writes_nothing(
 
 
 def test_no_feasible_trial_exits_3_and_exports_the_nearest_miss(tmp_path: Path) -> None:
-    write_table(tmp_path / "table.csv")
-    words = ("--target", "y", "--trials", "2", "--home", "home", "--json", "--limit", "latency_ms<=0.000001")
-    ran = run_process("search", "table.csv", *words, *CHEAP, folder=tmp_path)
+    data = write_table(tmp_path / "table.csv")
+    words = ("--target", "y", "--trials", "2", "--json", "--limit", "latency_ms<=0.000001", "--inline")
+    ran = run_here("search", str(data), *words, *CHEAP)
     assert ran.code == 3, ran.err
     assert_summary(ran.last_json, trials=2)
     assert ran.last_json["trials"]["infeasible"] == 2
@@ -143,8 +143,8 @@ def test_no_feasible_trial_exits_3_and_exports_the_nearest_miss(tmp_path: Path) 
 
 def test_the_exported_recipe_gives_the_same_quality_again(searched: Searched, tmp_path: Path) -> None:
     recipe = str(searched.bundle / "recipe.yaml")
-    words = ("--target", "y", "--recipe", recipe, "--slots", "1", "--home", "home", "--json")
-    ran = run_process("search", str(searched.data), *words, folder=tmp_path)
+    words = ("--target", "y", "--recipe", recipe, "--slots", "1", "--home", str(tmp_path / "home"), "--json")
+    ran = run_here("search", str(searched.data), *words, "--inline")
     assert ran.code == 0, ran.err
     assert_summary(ran.last_json, trials=1)
     again, before = ran.last_json["best"], searched.ran.last_json["best"]
@@ -152,12 +152,15 @@ def test_the_exported_recipe_gives_the_same_quality_again(searched: Searched, tm
     assert again["test"] == pytest.approx(before["test"], abs=1e-9)
 
 
-def test_pins_hold_in_every_trial_and_the_database_is_where_it_was_asked_for(tmp_path: Path) -> None:
+def test_pins_hold_in_every_trial_and_the_database_is_where_it_was_asked_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
     write_table(tmp_path / "table.csv")
     url = "sqlite:///other.db"
     words = ("--target", "y", "--trials", "3", "--study", "pinned", "--home", "home", "--storage", url)
     pins = ("--set", "decision_tree.max_leaf_nodes=7", "--set", "encode=onehot")
-    ran = run_process("search", "table.csv", *words, *CHEAP, *pins, folder=tmp_path)
+    ran = run_here("search", "table.csv", *words, *CHEAP, *pins, "--inline")
     assert ran.code == 0, ran.err
     assert (tmp_path / "other.db").is_file()
     assert not (tmp_path / "home" / "autoopt.db").exists()
