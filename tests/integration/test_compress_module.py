@@ -65,7 +65,7 @@ def place_of(folder: Path, body: str = TRAINED) -> Place:
 
 def test_the_network_is_exported_as_it_is_with_a_smaller_form_beside_it(tmp_path: Path) -> None:
     network, task, small = fitted(tmp_path), write_task(tmp_path, TRAINED), tmp_path / "small"
-    words = ("--set", "quantize=fp16", "--trials", "1", "--time", "8s", "--inline", "-o", str(small))
+    words = ("--set", "quantize=fp16", "--trials", "1", "--time", "4s", "--inline", "-o", str(small))
     ran = run_here("compress", task, *words, "--home", str(tmp_path / "home"), "--tracking-uri", "none")
     assert ran.code == 0, ran.err
     assert "build(width=64), with the weights it gives" in ran.out

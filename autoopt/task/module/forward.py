@@ -2,9 +2,11 @@
 
 import contextlib
 import inspect
+import io
+import logging
 import sys
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -113,7 +115,8 @@ def why_untraceable(network: Any, inputs: Sequence[NDArray[Any]]) -> str:
     reason = ""
     for strict in (False, True):
         try:
-            with warnings.catch_warnings(), contextlib.redirect_stdout(sys.stderr), torch.no_grad():
+            # The tracer prints the whole program that it could not follow, and where it can, nothing that matters.
+            with _silent(), warnings.catch_warnings(), torch.no_grad():
                 warnings.simplefilter("ignore")
                 torch.export.export(network, given, dynamic_shapes=tuple({0: rows} for _ in given), strict=strict)
         except Exception as error:  # noqa: BLE001 - whatever the tracer raises, it is the answer
@@ -122,6 +125,17 @@ def why_untraceable(network: Any, inputs: Sequence[NDArray[Any]]) -> str:
         else:
             return ""
     return reason
+
+
+@contextlib.contextmanager
+def _silent() -> Iterator[None]:
+    before = logging.root.manager.disable
+    logging.disable(logging.WARNING)
+    try:
+        with contextlib.redirect_stdout(io.StringIO()), contextlib.redirect_stderr(io.StringIO()):
+            yield
+    finally:
+        logging.disable(before)
 
 
 def input_names(network: Any, count: int) -> tuple[str, ...]:

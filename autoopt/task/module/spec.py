@@ -20,7 +20,8 @@ OWN: Final = "own"
 class ModuleTask:
     """A network to be trained, the data it learns from, and what it is judged by.
 
-    build: called with the recipe's value of each of `choices` by name; gives a torch.nn.Module with fresh weights.
+    build: called with the recipe's value of each of `choices` by name; gives a torch.nn.Module with fresh weights, for
+        `autoopt compress` with its trained ones.
     train, valid, test: map-style torch Datasets, or functions without arguments that make them. An item is
         (input, target) or (first input, second input, ..., target): tensors, numpy arrays or numbers whose shapes and
         dtypes are the same for every item. A target is one number: a class from 0 on, or a value.

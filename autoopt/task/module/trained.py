@@ -13,7 +13,7 @@ from autoopt.task.module.choices import Choices, defaults
 from autoopt.task.module.forward import LOGITS, VALUES, built, outputs_of
 from autoopt.task.module.loading import load_task, split_reference, user_code
 from autoopt.task.module.spec import ModuleTask
-from autoopt.task.scoring import dummy_scores, score
+from autoopt.task.scoring import bootstrap_interval, dummy_scores, score
 from autoopt.task.snapshot import PartArrays
 from autoopt.task.spreading import spread_rows
 from autoopt.task.wording import count
@@ -21,6 +21,8 @@ from autoopt.task.wording import count
 OTHER_WEIGHTS: Final = "build gives other weights than when the study began: compress it again, it is another network."
 MOST_ROWS, ROWS_AT_ONCE = 1_000, 64
 """Of valid, that the network is tried on."""
+ROUNDS: Final = 50
+"""Of drawing these anew, for what of a score is noise."""
 
 
 def weights_hash(network: Any) -> str:
@@ -63,7 +65,7 @@ def other_weights(facts: TaskFacts) -> str:
 
 
 def doubts(task: ModuleTask, facts: TaskFacts, train: PartArrays, valid: PartArrays) -> tuple[str, ...]:
-    """A warning where the network as `build` gives it is no better on valid than a guess that knows nothing."""
+    """A warning where the network as `build` gives it is, within the noise, no better on valid than any guess."""
     if facts.module_facts is None:
         return ()
     rows = spread_rows(len(valid.target), MOST_ROWS)
@@ -72,13 +74,15 @@ def doubts(task: ModuleTask, facts: TaskFacts, train: PartArrays, valid: PartArr
     parts = [rows[start : start + ROWS_AT_ONCE] for start in range(0, len(rows), ROWS_AT_ONCE)]
     outputs = np.concatenate([outputs_of(network, [a[part] for a in valid.tensors], folder) for part in parts])
     target, card = valid.target[rows], metric_of(facts)
-    found = score(card.name, facts, target, _scores(outputs, facts.module_facts.output))
+    scores = _scores(outputs, facts.module_facts.output)
+    found = score(card.name, facts, target, scores)
     guess = score(card.name, facts, target, dummy_scores(facts, train.target, len(target)))
-    better = found > guess if card.greater_is_better else found < guess
-    if better or not np.isfinite([found, guess]).all():
+    low, high = bootstrap_interval(card.name, facts, target, scores, rounds=ROUNDS)
+    better = low > guess if card.greater_is_better else high < guess
+    if better or not np.isfinite([found, guess, low, high]).all():
         return ()
-    told = f"{facts.metric} {found:.4g} on valid, and a guess that looks at nothing has {guess:.4g}"
-    return (f"The network as build gives it is no better than a guess: {told}. Does build load the trained weights?",)
+    told = f"{facts.metric} {found:.4g} on valid, a guess that looks at nothing {guess:.4g}"
+    return (f"Does build load the trained weights? The network as it gives it is no better than a guess: {told}.",)
 
 
 def _digests(network: Any) -> dict[str, str]:
