@@ -85,13 +85,13 @@ def test_numbers_that_are_named_are_read_as_they_are_written() -> None:
 
 def test_odd_texts_come_through(tmp_path: Path) -> None:
     frame = text_frame().astype({"text": object})
-    odd = ["nul\0inside", "half \ud800 a pair", "x" * (1 << 20), "日本語", " ", "line\nbreak"]
+    odd = ["nul\0inside", "half \ud800 a pair", "x" * (1 << 20), "日本語", " a b\n", "line\nbreak"]
     frame.loc[: len(odd) - 1, "text"] = odd
     task = prepare_task(frame, options())
     task.save(tmp_path / "snapshot")
     snapshot = Snapshot.open(tmp_path / "snapshot").verify()
     kept = set(np.concatenate([snapshot.part(p).texts[:, 1] for p in ("train", "valid", "test")]))
-    assert {"nul\0inside", "half ? a pair", "x" * (1 << 20), "日本語", " ", "line\nbreak"} <= kept
+    assert {"nul\0inside", "half ? a pair", "x" * (1 << 20), "日本語", "a b", "line\nbreak"} <= kept
 
 
 @pytest.mark.parametrize(
