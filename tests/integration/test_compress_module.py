@@ -15,7 +15,8 @@ from autoopt.app.options import Places
 from autoopt.bundle import load_bundle
 from autoopt.errors import InputError, StageFailure
 from autoopt.stages import measure
-from autoopt.task import TaskOptions
+from autoopt.task import Snapshot, TaskOptions
+from autoopt.task.module.trained import other_weights
 
 ROWS = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
 LOADING = """
@@ -93,9 +94,12 @@ def test_every_form_is_made_of_one_export_and_held_to_the_network_as_it_came(tmp
     lost = whole.measures["quality"].value - pruned.measures["quality"].value
     assert pruned.measures["quality_drop"].value == pytest.approx(100 * lost / whole.measures["quality"].value)
     assert any("weights left" in note for note in pruned.notes)
+    facts = Snapshot.open(Path(place.snapshot)).facts
+    assert other_weights(facts) == ""
     fitted(tmp_path, seed=1)  # the file is written anew while the study goes on
     with pytest.raises(StageFailure, match="other weights than when the study began"):
         Place(snapshot=place.snapshot, store=str(tmp_path / "other")).evaluate(FLOAT)
+    assert "Compress again" in other_weights(facts)
 
 
 def test_a_network_that_cannot_be_traced_keeps_its_weights_and_says_why(tmp_path: Path) -> None:

@@ -18,7 +18,9 @@ from autoopt.task.snapshot import PartArrays
 from autoopt.task.spreading import spread_rows
 from autoopt.task.wording import count
 
-OTHER_WEIGHTS: Final = "build gives other weights than when the study began: compress it again, it is another network."
+OTHER_WEIGHTS: Final = (
+    "build gives other weights than when the study began: their file was written anew, or each process draws its own."
+)
 MOST_ROWS, ROWS_AT_ONCE = 1_000, 64
 """Of valid, that the network is tried on."""
 ROUNDS: Final = 50
@@ -61,7 +63,8 @@ def other_weights(facts: TaskFacts) -> str:
         return ""
     folder = split_reference(facts.module)[0].parent
     network = built(load_task(facts.module).build, defaults(known.choices), folder)
-    return OTHER_WEIGHTS if weights_hash(network) != known.weights else ""
+    changed = weights_hash(network) != known.weights
+    return f"{OTHER_WEIGHTS} Compress again: it is another network." if changed else ""
 
 
 def doubts(task: ModuleTask, facts: TaskFacts, train: PartArrays, valid: PartArrays) -> tuple[str, ...]:
