@@ -159,7 +159,7 @@ def test_a_long_training_takes_over_a_whole_verdict_only(tmp_path: Path) -> None
 
 
 def network(epochs: int = 2) -> DepthwiseNet:
-    return DepthwiseNet(width=8, epochs=epochs, patience=1, dropout=0.3)
+    return DepthwiseNet(width=8, depth=1, epochs=epochs, patience=1, dropout=0.3)
 
 
 @pytest.fixture
