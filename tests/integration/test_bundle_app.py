@@ -16,7 +16,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     home = tmp_path_factory.mktemp("home")
-    return search("demo:iris", trials=2, home=home, study="iris", slots=1)
+    return search("demo:iris", trials=2, home=home, study="iris", slots=1, inline=True)
 
 
 def test_the_report_shows_what_the_bundle_holds(study: Study, tmp_path: Path) -> None:
