@@ -53,7 +53,7 @@ def _rung(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, l
     drop, batch = trial.measures.get(QUALITY_DROP), trial.measures.get(LATENCY_BATCH_MS)
     return Rung(
         number=trial.number,
-        form=_form_of(trial.recipe),
+        form=form_of(trial.recipe),
         quality=quality,
         drop=NONE if drop is None else f"{drop.value + 0.0:.2g} %",
         latency=latency,
@@ -67,8 +67,8 @@ def _is_original(trial: TrialRow) -> bool:
     return as_it_came(trial.recipe)
 
 
-def _form_of(recipe: Mapping[str, Any]) -> str:
-    """`static_int8, keep_float 1`, `static_int8, qat`, `pruned 0.3, static_int8`."""
+def form_of(recipe: Mapping[str, Any]) -> str:
+    """A recipe of a network that came trained: `static_int8, keep_float 1`, `pruned 0.3, static_int8`, `float`."""
     if as_it_came(recipe):
         return "float"
     found = [f"pruned {recipe.get('prune.share', 0):.2g}"] if recipe.get("prune", "none") != "none" else []

@@ -10,6 +10,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from autoopt.app.forms import form_of
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator import Observer, SlotView
 from autoopt.orchestrator.selection import quality_order
@@ -20,6 +21,7 @@ from autoopt.task.facts import TaskFacts
 from autoopt.values import Budget, TrialState, format_seconds
 
 BAR_WIDTH = 24
+FORM_WIDTH = 36
 
 
 def model_width(space: Space) -> int:
@@ -35,7 +37,7 @@ class _Tally:
     def __init__(self, facts: TaskFacts, space: Space, started: float) -> None:
         self.facts = facts
         self.started = started
-        self._model_width = model_width(space)
+        self._name_width = FORM_WIDTH if facts.came_trained else model_width(space)
         self.counts = {state: 0 for state in TrialState}
         self.best: TrialRow | None = None
 
@@ -55,13 +57,17 @@ class _Tally:
             return True
         return False
 
-    def head(self, number: int, model: str) -> str:
+    def head(self, number: int, name: str) -> str:
         """How a trial's line begins."""
-        return f"{self.seconds:6.1f}s  trial {number:<4d}{model:<{self._model_width}s}"
+        return f"{self.seconds:6.1f}s  trial {number:<4d}{name:<{self._name_width}s}"
+
+    def name(self, trial: TrialRow) -> str:
+        """What tells a trial from others at a glance: its model, or of one that came trained the form."""
+        return form_of(trial.recipe) if self.facts.came_trained else str(trial.recipe.get("model", ""))
 
     def line(self, trial: TrialRow) -> str:
         """A trial's end in one line."""
-        head = self.head(trial.number, str(trial.recipe.get("model", "")))
+        head = self.head(trial.number, self.name(trial))
         if trial.state is TrialState.COMPLETE:
             quality, latency, size = measure_cells(trial.measures)
             return f"{head}{self.facts.metric} {quality:<9s}{latency:>10s}{size:>10s}"
