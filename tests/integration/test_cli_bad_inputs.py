@@ -427,3 +427,11 @@ def test_a_process_refuses_it_alike(name: str, tmp_path: Path, searched: Searche
     assert (ran.code, ran.out) == (2, ""), ran
     assert_one_message(ran.err, case.says)
     assert (tree(tmp_path), tree(searched.home)) == before
+
+
+def test_a_variable_that_is_wrong_is_named(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("AUTOOPT_TRACKING_URI", "gopher://x")
+    ran = run_here("studies", "--home", str(tmp_path))
+    assert (ran.code, ran.out) == (2, "")
+    assert "AUTOOPT_TRACKING_URI 'gopher://x'" in ran.err
+    assert "or none" in ran.err
