@@ -1,5 +1,7 @@
 """Every runtime that is here gives the plain session's scores, and refuses what does not fit, as a session does."""
 
+import ctypes
+import sys
 import threading
 from typing import Any
 
@@ -10,6 +12,7 @@ import pytest
 from autoopt.errors import BundleError
 from autoopt.runtime import Runner, Serving, Session
 from autoopt.runtime.engines import ENGINES, Engine, engine
+from autoopt.runtime.engines.signal_stack import SignalStack
 from autoopt.strategies.graph import GraphBuilder
 
 HERE = [e for e in ENGINES if not e.absence]
@@ -133,3 +136,17 @@ def test_one_that_is_absent_says_how_to_get_it(absent: Engine) -> None:
 def test_names_are_unique_and_found() -> None:
     assert [engine(e.name) for e in ENGINES] == list(ENGINES)
     assert engine("elsewhere") is None
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="sigaltstack as Linux lays it out")
+def test_signal_handlers_keep_their_stack(here: Engine) -> None:
+    """A library that leaves its own behind, and its memory gone, kills the process at the next signal."""
+
+    def stack() -> tuple[int | None, int, int]:
+        found = SignalStack()
+        ctypes.CDLL(None).sigaltstack(None, ctypes.byref(found))
+        return found.address, found.flags, found.size_bytes
+
+    before = stack()
+    here.load(network_graph(), Serving(runtime=here.name)).run(feed(3))
+    assert stack() == before

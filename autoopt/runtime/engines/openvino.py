@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoopt.errors import BundleError
 from autoopt.runtime.engines.base import Engine, thread_counts
+from autoopt.runtime.engines.signal_stack import own_signal_stack
 from autoopt.runtime.front import SCORES
 from autoopt.runtime.serving import Serving
 from autoopt.runtime.session import Runner, refuse_external_data
@@ -55,7 +56,8 @@ class OpenVinoSession:
             scores = _scores(model.outputs)
             self._columns = _shape(scores)
             wanted = openvino.Model([scores], model.get_parameters(), "scores")
-            self._compiled = core.compile_model(wanted, "CPU", _settings(threads))
+            with own_signal_stack():
+                self._compiled = core.compile_model(wanted, "CPU", _settings(threads))
         except (RuntimeError, TypeError, ValueError) as error:
             raise BundleError(f"{where} cannot be run by OpenVINO: {_reason(error)}") from error
         texts = [name for name, kind in self._types.items() if kind is None]
