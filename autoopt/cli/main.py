@@ -1,11 +1,13 @@
 """The `autoopt` command: its subcommands, loaded one by one, and what happens to errors."""
 
+import _thread
 import atexit
 import contextlib
 import importlib
 import os
 import signal
 import sys
+import threading
 import traceback
 from types import TracebackType
 from typing import NoReturn
@@ -15,6 +17,8 @@ import click
 from autoopt import __version__
 from autoopt.cli.errors import say_error, say_unexpected
 from autoopt.errors import AutooptError
+
+_MOMENT_S = 0.01
 
 COMMANDS = {
     "search": "search",
@@ -111,6 +115,7 @@ def run() -> NoReturn:
     a thread pool of one of them that is still starting aborts the process there ("terminate called without an active
     exception"), after all was done and said, with another exit code.
     """
+    sys.unraisablehook = _raised_again
     code = main()
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
@@ -121,6 +126,14 @@ def run() -> NoReturn:
 
 def _interrupt(_number: int, _frame: object) -> None:
     raise KeyboardInterrupt
+
+
+def _raised_again(ignored: "sys.UnraisableHookArgs") -> None:
+    """A Ctrl-C that met Python while it was putting things away, where nothing can be raised, comes a moment later."""
+    if ignored.exc_type is KeyboardInterrupt:
+        threading.Timer(_MOMENT_S, _thread.interrupt_main).start()
+    else:
+        sys.__unraisablehook__(ignored)
 
 
 def _no_traceback(kind: type[BaseException], error: BaseException, trace: TracebackType | None) -> None:
