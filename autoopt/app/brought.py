@@ -9,8 +9,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import BundleError, DataError, InputError, Problem
-from autoopt.files.pictures import as_input
-from autoopt.runtime import Session, as_scores, rows_at_once
+from autoopt.runtime import Session, as_scores
+from autoopt.strategies.deploying.brought import GraphRows, outputs_of
 from autoopt.task import PreparedTask, TaskOptions
 from autoopt.task.graph.prepare import graph_task, judged_by
 from autoopt.task.graph.reading import BroughtGraph, read_graph
@@ -82,20 +82,13 @@ def _affordable(session: Session, rows: GivenRows) -> GivenRows:
 
 def _scores(session: Session, rows: GivenRows) -> NDArray[np.float64]:
     """The graph's output on every row: (rows, k) or (rows, 1). Raises DataError where it does not run on them."""
-    batch = rows_at_once(texts=False, row_bytes=sum(v[:1].nbytes for v in rows.values))
-    found = []
-    for start in range(0, rows.rows, batch):
-        taken = [v[start : start + batch] for v in rows.values]
-        feed = {
-            i.name: as_input(values, i.pixels) if i.pixels else values
-            for i, values in zip(rows.inputs, taken, strict=True)
-        }
-        try:
-            given = np.asarray(session.run(feed))
-        except BundleError as error:
-            raise DataError(f"{error}.", "Give rows of the shapes that it takes.") from error
-        if given.ndim != 2 or len(given) != len(taken[0]):
-            what = f"The graph's output is {given.shape} for {count(len(taken[0]), 'row')}."
-            raise DataError(what, "Export it with an output (rows, k) or (rows,), a row of it for each row given.")
-        found.append(given)
+    wanted = GraphRows(inputs=rows.inputs, values=rows.values)
+    try:
+        found = [np.asarray(given) for _, given in outputs_of(session, wanted)]
+    except BundleError as error:
+        raise DataError(f"{error}.", "Give rows of the shapes that it takes.") from error
+    given = sum(len(scores) for scores in found if scores.ndim)
+    if given != rows.rows or any(scores.ndim != 2 for scores in found):
+        what = f"The graph's output is {found[0].shape} for {count(rows.rows, 'row')}."
+        raise DataError(what, "Export it with an output (rows, k) or (rows,), a row of it for each row given.")
     return np.concatenate(found).astype(np.float64)

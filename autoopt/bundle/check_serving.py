@@ -9,7 +9,7 @@ from autoopt.bundle.load import Bundle
 from autoopt.devices import Cgroups
 from autoopt.devices.host import usable_cores
 from autoopt.files import measuring_lock
-from autoopt.runtime import Feed, Runner, Served
+from autoopt.runtime import Feed, Runner, Served, rows_at_once
 from autoopt.runtime.engines import ENGINES
 from autoopt.runtime.fastest import Fastest, Rows, fastest, fitting_rows
 from autoopt.runtime.serving import PLAIN_RUNTIME
@@ -21,7 +21,6 @@ OTHER_RUNTIME_TOLERANCE: Final = 1e-4
 LEAST_S: Final = 0.2
 """With less for an artifact no other way of running it is looked at."""
 BATCH_ROWS: Final = 256
-BATCH_BYTES: Final = 1 << 20
 
 
 def exact_tolerance(bundle: Bundle, role: str) -> float:
@@ -66,7 +65,7 @@ def _told(bundle: Bundle, role: str, here: Served, feed: Feed, seconds: float) -
 def _fastest(bundle: Bundle, role: str, here: Served, feed: Feed, seconds: float) -> Fastest:
     count = len(next(iter(feed.values())))
     row_bytes = sum(values[:1].nbytes for values in feed.values())
-    usual = np.arange(max(1, min(BATCH_ROWS, BATCH_BYTES // row_bytes))) % count
+    usual = np.arange(min(BATCH_ROWS, rows_at_once(texts=False, row_bytes=row_bytes))) % count
     batch = usual[: fitting_rows(here.runner, {name: values[usual] for name, values in feed.items()})]
     expected = here.runner.run(feed)
     scale = 1.0 if bundle.classes else float(np.abs(expected).max(initial=0.0)) or 1.0

@@ -2,13 +2,10 @@
 
 import shlex
 from collections.abc import Mapping
-from typing import Final
 
 from autoopt.bundle.load import Bundle
 from autoopt.runtime import Latency
-
-_SAME_SPEED: Final = 0.98
-"""Medians that are nearer than this are no news, however little the machine varies."""
+from autoopt.values import faster_beyond_noise
 
 
 def fastest_words(bundle: Bundle, found: Mapping[str, Latency]) -> str:
@@ -24,7 +21,7 @@ def fastest_words(bundle: Bundle, found: Mapping[str, Latency]) -> str:
     fastest = min(others, key=lambda role: found[role].p50_ms)
     own, other = found[chosen], found[fastest]
     figures = f"{other.p50_ms:.4f} ms against {own.p50_ms:.4f} ms"
-    if not (other.high_ms < own.low_ms and other.p50_ms < _SAME_SPEED * own.p50_ms):
+    if not faster_beyond_noise(other.p50_ms, other.high_ms, than_median=own.p50_ms, than_low=own.low_ms):
         return f"{chosen}, the chosen one: {fastest} is not faster beyond the spread ({figures})"
     command = f"autoopt predict {shlex.quote(str(bundle.folder))} DATA --artifact {fastest}"
     return (

@@ -61,17 +61,12 @@ def compress(
     """
     started = time.monotonic()
     from autoopt.app.compressing import compress_options, understand_compression
-    from autoopt.app.launch import search_understood
-    from autoopt.cli.live import watcher
-    from autoopt.cli.results import print_outcome
     from autoopt.cli.screen import console_for, print_understanding
+    from autoopt.cli.searching import searched
 
     where = Places(home=home, storage=storage, tracking_uri=tracking_uri)
     options = compress_options(source, places=where, misread=misread(), targets=named(targets), **rest)
     understanding = understand_compression(options)
     console = console_for(as_json)
     print_understanding(console, understanding, dry_run=False)
-    about = (understanding.facts, understanding.space, understanding.budget)
-    with watcher(console, *about, started) as observer:
-        outcome = search_understood(understanding, started=started, observer=observer)
-    return print_outcome(console, outcome, as_json=as_json)
+    return searched(console, understanding, started, as_json=as_json)

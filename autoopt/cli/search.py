@@ -77,11 +77,9 @@ def search(
     autoopt search adult.csv --target income --time 5m --limit 'latency_ms<=1' --limit 'size_bytes<=5MB'
     """
     started = time.monotonic()
-    from autoopt.app.launch import search_understood
     from autoopt.app.understanding import understand
-    from autoopt.cli.live import watcher
-    from autoopt.cli.results import print_outcome
     from autoopt.cli.screen import console_for, print_understanding
+    from autoopt.cli.searching import searched
 
     options = SearchOptions(
         data=data,
@@ -99,7 +97,4 @@ def search(
         if as_json:
             click.echo(json.dumps({"study": understanding.study, "dry_run": True, **understanding.spec()}))
         return 0
-    about = (understanding.facts, understanding.space, understanding.budget)
-    with watcher(console, *about, started) as observer:
-        outcome = search_understood(understanding, started=started, observer=observer)
-    return print_outcome(console, outcome, as_json=as_json)
+    return searched(console, understanding, started, as_json=as_json)

@@ -9,15 +9,23 @@ from typing import Any
 
 from autoopt.ledger import TrialRow
 from autoopt.space.recipe import Recipe
-from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY, SIZE_BYTES, Direction, Limit, Objective, TrialState
+from autoopt.values import (
+    LATENCY_BATCH_MS,
+    LATENCY_MS,
+    QUALITY,
+    SIZE_BYTES,
+    Direction,
+    Limit,
+    Objective,
+    TrialState,
+    faster_beyond_noise,
+)
 
 PICKS = ("best", "fastest", "smallest")
 TWIN = "twin"
 """Of a graph that is compressed: what takes its place."""
 SAME_SIZE = 1.02
 """What is less than two per cent larger is as small."""
-SAME_SPEED = 1.02
-"""What is less than two per cent slower is as fast."""
 
 
 def value(trial: TrialRow, measure: str) -> float:
@@ -114,12 +122,13 @@ def _takes_its_place(trial: TrialRow, original: TrialRow) -> bool:
 
 
 def is_slower(trial: TrialRow, other: TrialRow, measure: str) -> bool:
-    """Whether a latency is higher beyond the noise: all of its blocks, and by two per cent."""
+    """Whether a latency is higher beyond the noise; one that was never taken is."""
     mine, theirs = trial.measures.get(measure), other.measures.get(measure)
     if mine is None or theirs is None:
         return mine is None
-    apart = (mine.value if mine.low is None else mine.low) > (theirs.value if theirs.high is None else theirs.high)
-    return apart and mine.value > SAME_SPEED * theirs.value
+    high = theirs.value if theirs.high is None else theirs.high
+    low = mine.value if mine.low is None else mine.low
+    return faster_beyond_noise(theirs.value, high, than_median=mine.value, than_low=low)
 
 
 def front(trials: Iterable[TrialRow], objectives: Sequence[Objective]) -> list[TrialRow]:

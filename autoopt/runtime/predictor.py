@@ -19,9 +19,9 @@ BATCH_ROWS: Final = 8192
 TEXT_ROWS: Final = 256
 ARRAY_BYTES: Final = 1 << 20
 WEIGHTS_ENDING: Final = ".safetensors"
+"""Of an artifact that is a module's weights: only torch, and the user's own code, can run it."""
 WEIGHTS_FILE: Final = f"model{WEIGHTS_ENDING}"
 """Stands in place of a graph where a module cannot be traced."""
-"""Of an artifact that is a module's weights: only torch, and the user's own code, can run it."""
 
 
 def rows_at_once(*, texts: bool, row_bytes: int) -> int:

@@ -103,7 +103,7 @@ def _of_brought(artifact: BroughtArtifact, form: Form, calibration: Prepared) ->
     if form.quantize.form == "none":
         return artifact.content
     model = artifact.drop_in(form.quantize.apply(artifact, calibration))
-    if form.quantize.form == "compact":
+    if form.quantize.form in PACKED:
         return packed_bytes(model)
     content: bytes = model.SerializeToString(deterministic=True)
     return content

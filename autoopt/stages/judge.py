@@ -15,14 +15,13 @@ from typing import Final
 
 from autoopt.stages.contract import VerifiedArtifact
 from autoopt.task.facts import TaskFacts
-from autoopt.values import format_bytes
+from autoopt.values import faster_beyond_noise, format_bytes
 
 NOT_PROMISED: Final = "The quantized twin is not as promised: "
 NO_TWIN: Final = "There is no quantized twin: "
 _BATCHES: Final = {"batch_1": "one row", "batch_256": "256 rows"}
 _SAME_SIZE: Final = 0.99
 """A per cent less counts: below that it is a matter of names in the file."""
-_SAME_SPEED: Final = 0.98
 
 
 def relative_loss(facts: TaskFacts, reference: float, found: float) -> float:
@@ -84,7 +83,7 @@ def compared(facts: TaskFacts, original: VerifiedArtifact, twin: VerifiedArtifac
 def _faster(original: VerifiedArtifact, twin: VerifiedArtifact, batch: str) -> bool:
     """Whether the twin is faster beyond the noise."""
     slow, fast = original.latency[batch], twin.latency[batch]
-    return bool(fast["high_ms"] < slow["low_ms"] and fast["p50_ms"] < _SAME_SPEED * slow["p50_ms"])
+    return faster_beyond_noise(fast["p50_ms"], fast["high_ms"], than_median=slow["p50_ms"], than_low=slow["low_ms"])
 
 
 def _sizes(original: VerifiedArtifact, twin: VerifiedArtifact) -> str:

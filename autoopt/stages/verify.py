@@ -113,8 +113,10 @@ class _Check:
         began = time.monotonic()
         self._valid_scores = {role: self._scores(role, self._valid) for role in pair}
         self._valid_quality = {role: self._quality(self._valid, self._valid_scores[role]) for role in pair}
+        scoring_s = time.monotonic() - began
+        self._parities = {role: self._parity(role) for role in pair}
         tested = 0.0 if self._test is None else self._facts.rows["test"] / max(self._facts.rows["valid"], 1)
-        self._timing = self._timed(until - tested * (time.monotonic() - began))
+        self._timing = self._timed(until - tested * scoring_s)
 
     def verified(self, role: str) -> VerifiedArtifact:
         """One artifact with all that was found out about it, but for the test split."""
@@ -130,7 +132,7 @@ class _Check:
             valid=self._valid_quality[role],
             test=None,
             latency=latency_json(self._timing.graphs[role], alone=self._timing.alone),
-            parity=self._parity(role),
+            parity=self._parities[role],
         )
 
     def judged(self) -> str:

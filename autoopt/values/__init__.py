@@ -26,6 +26,7 @@ from autoopt.values.measures import (
 from autoopt.values.quantities import format_bytes, format_seconds, parse_bytes, parse_duration_s
 from autoopt.values.ranks import Rank
 from autoopt.values.slots import DeviceKind, Slot
+from autoopt.values.speed import faster_beyond_noise
 from autoopt.values.status import AttemptState, FailureReason, StudyState, TrialState
 
 __all__ = [
@@ -53,6 +54,7 @@ __all__ = [
     "StudyState",
     "TrialState",
     "broken",
+    "faster_beyond_noise",
     "format_bytes",
     "format_seconds",
     "parse_bytes",

@@ -27,7 +27,7 @@ from compression_subjects import (
     TEXT_CNN,
     TRANSFORMER,
     Feed,
-    Lab,
+    JudgedLab,
     NetworkSubject,
     TreesSubject,
     network,
@@ -51,6 +51,8 @@ TREE_FORMS: Mapping[str, Mapping[str, Any]] = {
 }
 OLIVE_POINTS = 12
 FEEDS = 64
+THREADS = 2
+"""Of the trainings; timings are on one."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -125,13 +127,15 @@ def main() -> int:
 
 
 def _networks(options: argparse.Namespace, folder: Path) -> Sequence[NetworkSubject]:
-    lab = Lab.of(options.images, TaskOptions(), folder / "images")
+    lab = JudgedLab.of(options.images, TaskOptions(), folder / "images", threads=THREADS)
     found = [network("residual network", lab, CNN)]
     if options.text:
-        lab = Lab.of(options.text, TaskOptions(target="label", text=("title", "text")), folder / "text")
+        lab = JudgedLab.of(
+            options.text, TaskOptions(target="label", text=("title", "text")), folder / "text", threads=THREADS
+        )
         found += [network("text CNN", lab, TEXT_CNN), network("text transformer", lab, TRANSFORMER)]
     for k, (path, target) in enumerate(_tables(options)):
-        lab = Lab.of(path, TaskOptions(target=target), folder / f"mlp{k}")
+        lab = JudgedLab.of(path, TaskOptions(target=target), folder / f"mlp{k}", threads=THREADS)
         found.append(network(f"MLP 512 × 3, {Path(path).stem}", lab, MLP))
     return found
 
@@ -140,7 +144,7 @@ def _trees(options: argparse.Namespace, folder: Path) -> Sequence[TreesSubject]:
     return [
         trees(
             f"LightGBM 200 × 31, {Path(path).stem}",
-            Lab.of(path, TaskOptions(target=target), folder / f"trees{k}"),
+            JudgedLab.of(path, TaskOptions(target=target), folder / f"trees{k}", threads=THREADS),
             TREE_FORMS,
         )
         for k, (path, target) in enumerate(_tables(options))
@@ -238,7 +242,7 @@ def _tree_rows(subject: TreesSubject, options: argparse.Namespace, folder: Path)
 
 
 def _rows(
-    title: str, lab: Lab, calls: Mapping[str, Any], sizes: Mapping[str, int], test: Feed, seconds: float
+    title: str, lab: JudgedLab, calls: Mapping[str, Any], sizes: Mapping[str, int], test: Feed, seconds: float
 ) -> list[Row]:
     """All forms of one model in turns; the first is what the others are compared with."""
     feeds = list(_batches(test, 1))[:FEEDS]

@@ -2,14 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
+from lab import Lab
 from numpy.typing import NDArray
 
 from autoopt.app.twin_ladder import rungs_of
-from autoopt.files import Store
 from autoopt.runtime import Session
 from autoopt.space import Recipe
 from autoopt.stages import deploy
@@ -25,9 +24,8 @@ from autoopt.strategies.networks.scored import Scored
 from autoopt.strategies.shrinking.widths import rebuilt
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.strategies.trees.packed import packed_bytes
-from autoopt.task import Snapshot, TaskOptions, prepare_task, score
+from autoopt.task import score
 from autoopt.task.spreading import spread_rows
-from autoopt.values import Slot
 
 CALIBRATION_ROWS = 1024
 Feed = Mapping[str, NDArray[Any]]
@@ -86,26 +84,8 @@ LIGHTGBM = {
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab:
-    """A task on disk and a store, in which recipes go through the stages of a trial."""
-
-    snapshot: Snapshot
-    store: Store
-
-    @classmethod
-    def of(cls, data: str, options: TaskOptions, folder: Path) -> "Lab":
-        prepare_task(data, options).save(folder)
-        return cls(snapshot=Snapshot.open(folder), store=Store(folder / "store"))
-
-    def flow(self, recipe: Mapping[str, Any]) -> Flow:
-        return Flow(
-            snapshot=self.snapshot,
-            store=self.store,
-            recipe=Recipe(recipe),
-            seed=0,
-            slot=Slot(index=0, threads=2),
-            report=lambda stage, *, step=None, values=None: None,
-        )
+class JudgedLab(Lab):
+    """Where what is made of a model is judged by rows that nothing was chosen by."""
 
     def quality(self, scores: NDArray[Any]) -> float:
         """On the test part: no choice was made by it."""
@@ -126,7 +106,7 @@ class NetworkSubject:
     """A trained network: its float graph, rows of its own inputs, and its twin as an export would choose it."""
 
     title: str
-    lab: Lab
+    lab: JudgedLab
     graph: bytes
     twin: bytes
     twin_form: str
@@ -137,7 +117,7 @@ class NetworkSubject:
     eager: Any  # the torch network, giving scores; None for the networks of tables, whose graphs torch has no part in
 
 
-def network(title: str, lab: Lab, recipe: Mapping[str, Any]) -> NetworkSubject:
+def network(title: str, lab: JudgedLab, recipe: Mapping[str, Any]) -> NetworkSubject:
     """Train it, and climb the ladder of twins until one loses no more than half a per cent on valid."""
     flow = lab.flow(recipe)
     graph = flow.artifact().graph()
@@ -160,7 +140,7 @@ def network(title: str, lab: Lab, recipe: Mapping[str, Any]) -> NetworkSubject:
     )
 
 
-def _twin(lab: Lab, flow: Flow, recipe: Mapping[str, Any]) -> tuple[Flow, str]:
+def _twin(lab: JudgedLab, flow: Flow, recipe: Mapping[str, Any]) -> tuple[Flow, str]:
     facts, target = lab.snapshot.facts, lab.snapshot.part("valid").target
 
     def quality(one: Flow) -> float:
@@ -178,7 +158,7 @@ def _size(flow: Flow) -> int:
     return (flow.deployed().path / GRAPH).stat().st_size
 
 
-def _eager(lab: Lab, flow: Flow, recipe: Mapping[str, Any]) -> Any:
+def _eager(lab: JudgedLab, flow: Flow, recipe: Mapping[str, Any]) -> Any:
     model = models()[str(recipe["model"])].from_recipe(Recipe(recipe))
     artifact, parts = flow.artifact(), lab.snapshot
     data = TrainingData(
@@ -199,13 +179,13 @@ class TreesSubject:
     """Trained trees: LightGBM's own text, our encodings, and rows of their features."""
 
     title: str
-    lab: Lab
+    lab: JudgedLab
     text: str
     forms: Mapping[str, bytes]
     test: Feed
 
 
-def trees(title: str, lab: Lab, forms: Mapping[str, Mapping[str, Any]]) -> TreesSubject:
+def trees(title: str, lab: JudgedLab, forms: Mapping[str, Mapping[str, Any]]) -> TreesSubject:
     """LightGBM, 200 trees of 31 leaves, in each form of `quantize`."""
     flow = lab.flow(LIGHTGBM)
     artifact, calibration = flow.artifact(), flow.part("train")

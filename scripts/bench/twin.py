@@ -8,10 +8,9 @@ the portable encoding against the compact one, for LightGBM and a random forest.
 """
 
 import argparse
-import itertools
 import sys
 import tempfile
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,17 +18,17 @@ from typing import Any
 import numpy as np
 import pandas as pd
 from common import Spread, Timed, in_turns, print_surroundings, print_table, surroundings, write_result
+from lab import Lab
 from numpy.typing import NDArray
 from sklearn.datasets import make_classification
 
-from autoopt.files import Store
 from autoopt.runtime import Session
-from autoopt.space import Recipe
+from autoopt.runtime.timing import in_turns as each_in_turn
 from autoopt.stages import deploy
 from autoopt.stages.flow import Flow
 from autoopt.stages.rows import feeds_of
-from autoopt.task import Snapshot, TaskOptions, prepare_task, score
-from autoopt.values import Slot, format_bytes
+from autoopt.task import TaskOptions, score
+from autoopt.values import format_bytes
 
 BATCHES = (1, 256)
 FLOAT, TWIN = "float", "twin"
@@ -103,22 +102,8 @@ def main() -> int:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Lab:
-    """A task on disk and a store, in which recipes go through the stages of a trial."""
-
-    snapshot: Snapshot
-    store: Store
-
-    def flow(self, recipe: Mapping[str, Any]) -> Flow:
-        slot = Slot(index=0, threads=1)
-        return Flow(
-            snapshot=self.snapshot,
-            store=self.store,
-            recipe=Recipe(recipe),
-            seed=0,
-            slot=slot,
-            report=lambda stage, *, step=None, values=None: None,
-        )
+class PairLab(Lab):
+    """Where pairs of graphs of one trained model are made and measured."""
 
     def network(self, title: str, recipe: Mapping[str, Any], seconds: float) -> list[Pair]:
         """The network alone, then the whole pipeline."""
@@ -162,7 +147,8 @@ class Lab:
     ) -> Pair:
         sessions = {role: Session(graph) for role, graph in graphs.items()}
         timed = {
-            b: in_turns({role: _each(s, feeds[b]) for role, s in sessions.items()}, seconds=seconds) for b in BATCHES
+            b: in_turns({role: each_in_turn(s.run, feeds[b]) for role, s in sessions.items()}, seconds=seconds)
+            for b in BATCHES
         }
         facts, target = self.snapshot.facts, self.snapshot.part("valid").target
         pair = Pair(
@@ -179,15 +165,13 @@ class Lab:
         return pair
 
 
-def _labs(folder: Path) -> dict[str, Lab]:
+def _labs(folder: Path) -> dict[str, PairLab]:
     numbers, target = make_classification(8000, 40, n_informative=24, n_redundant=4, flip_y=0.05, random_state=0)
     made = pd.DataFrame(numbers, columns=[f"x{i}" for i in range(40)]).assign(target=np.where(target, "yes", "no"))
     found = {}
     for name, data in zip(SETS, ("demo:digits", made), strict=True):
-        task = prepare_task(data, TaskOptions(target=None if isinstance(data, str) else "target"))
-        place = folder / name.split(":")[0]
-        task.save(place)
-        found[name] = Lab(snapshot=Snapshot.open(place), store=Store(folder / "store"))
+        options = TaskOptions(target=None if isinstance(data, str) else "target")
+        found[name] = PairLab.of(data, options, folder / name.split(":")[0])
     return found
 
 
@@ -195,11 +179,6 @@ def _slices(rows: Mapping[str, NDArray[Any]], batch: int) -> list[dict[str, NDAr
     count = len(next(iter(rows.values())))
     starts = np.unique(np.linspace(0, max(0, count - batch), num=64 if batch == 1 else 4).astype(int))
     return [{name: np.ascontiguousarray(v[start : start + batch]) for name, v in rows.items()} for start in starts]
-
-
-def _each(session: Session, feeds: Sequence[Mapping[str, NDArray[Any]]]) -> Callable[[], object]:
-    turns = itertools.cycle(feeds)
-    return lambda: session.run(next(turns))
 
 
 def _print(title: str, pairs: Sequence[Pair]) -> None:

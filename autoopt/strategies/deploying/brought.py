@@ -1,5 +1,6 @@
 """A trained graph that the user brought: nothing is trained, and what is made of it can take its place."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, final
@@ -38,6 +39,13 @@ class GraphRows(Prepared):
     def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
         pairs = zip(self.inputs, self.values, strict=True)
         return {i.name: as_graph_takes(i, np.ascontiguousarray(values[chosen])) for i, values in pairs}
+
+
+def outputs_of(session: Session, rows: GraphRows) -> Iterator[tuple[int, NDArray[Any]]]:
+    """(first row, the judged output) of as many rows at a time as fit in memory. Raises BundleError."""
+    batch = rows_at_once(texts=False, row_bytes=sum(values[:1].nbytes for values in rows.values))
+    for start in range(0, rows.rows, batch):
+        yield start, session.run(rows.model_feed(slice(start, start + batch)))
 
 
 def as_graph_takes(facts: TensorFacts, values: NDArray[Any]) -> NDArray[Any]:
@@ -101,11 +109,9 @@ class Brought(Model):
         if data.pretrained is None or data.facts.graph is None:
             raise StageFailure(FailureReason.ERROR, "The task has no graph of the user's own.")
         content = data.pretrained.read_bytes()
-        session, row_bytes = Session(content), sum(v[:1].nbytes for v in data.valid.values)
-        batch = rows_at_once(texts=False, row_bytes=row_bytes)
         found = []
-        for start in range(0, data.valid.rows, batch):
-            found.append(session.run(data.valid.model_feed(slice(start, start + batch))))
+        for start, given in outputs_of(Session(content), data.valid):
+            found.append(given)
             context.report(start, {})
         scores = as_scores(np.concatenate(found), data.facts.graph.form)
         return Trained(artifact=BroughtArtifact(content=content), valid_scores=scores.astype(np.float64))
