@@ -13,7 +13,7 @@ from support_space import small_space
 from autoopt.executors import Event, Executor, Failed, Finished, Job, Progress
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import BudgetClock, SearchLoop, SearchPlan, Silent, StopReason
-from autoopt.planners import Planner
+from autoopt.planners import Climb, Planner
 from autoopt.planners.optuna_planner import OptunaPlanner
 from autoopt.planners.random_planner import RandomPlanner
 from autoopt.space import Recipe, Space
@@ -200,6 +200,7 @@ class Sessions:
     trials: int | None = None
     limits: tuple[str, ...] = ()
     space: Space = field(default_factory=small_space)
+    climb: Climb | None = None
     max_attempts: int = 3
     grace_s: float = 0.0
     clock: BudgetClock = field(default_factory=lambda: SteppedClock(started=0.0, before_s=0.0, budget_s=None))
@@ -257,9 +258,14 @@ class Sessions:
 
     def _new_planner(self, ledger: Ledger) -> Planner:
         if self.planner == "random":
-            return RandomPlanner(space=self.space, seed=7)
+            return RandomPlanner(space=self.space, seed=7, climb=self.climb)
         return OptunaPlanner(
-            storage_url=ledger.url, study_name=STUDY, space=self.space, objectives=self.objectives, seed=7
+            storage_url=ledger.url,
+            study_name=STUDY,
+            space=self.space,
+            objectives=self.objectives,
+            seed=7,
+            climb=self.climb,
         )
 
     def die(self) -> None:

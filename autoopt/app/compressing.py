@@ -6,7 +6,8 @@ from typing import Any, Final
 
 from autoopt.app.options import SearchOptions
 from autoopt.app.understanding import Understanding, understand
-from autoopt.errors import OptionError, Problem
+from autoopt.bundle.verify import read_manifest
+from autoopt.errors import BundleError, OptionError, Problem
 from autoopt.orchestrator.selection import TWIN
 from autoopt.task.modality import GRAPH_ENDING, is_module_reference
 from autoopt.values import QUALITY_DROP, Budget, Limit
@@ -21,13 +22,13 @@ DEFAULT_DROP: Final = 0.5
 
 
 def compress_options(source: str, **asked: Any) -> SearchOptions:
-    """The options of the study. Raises OptionError for what is neither a graph's file nor a task's function.
+    """The options of the study. Raises OptionError for what is no graph's file, no bundle and no task's function.
 
     What is wrong with other options is told with it.
     """
-    own = is_module_reference(source)
+    own, bundled = is_module_reference(source), _is_folder(source)
     options = SearchOptions(data=source, pick=TWIN, trained=own, space=OWN_SPACE if own else None, **asked)
-    wrong = _row_problems(options) if own else _source_problems(source)
+    wrong = _row_problems(options) if own else _bundle_problems(options) if bundled else _source_problems(source)
     if wrong:
         raise OptionError([*wrong, *options.problems()])
     limits, drop = options.limits, _asked_drop(options.limits)
@@ -43,7 +44,8 @@ def understand_compression(options: SearchOptions) -> Understanding:
     if options.time_s is not None or options.trials is not None or options.recipe is not None:
         return found
     seconds = OWN_TIME_S if options.trained else DEFAULT_TIME_S
-    return replace(found, budget=Budget(seconds=seconds, trials=max(1, len(found.space.portfolio))))
+    budget = Budget(seconds=seconds, trials=max(1, len(found.space.portfolio)))
+    return replace(found, budget=budget, usual_forms=True)
 
 
 def _asked_drop(limits: tuple[str, ...]) -> float | None:
@@ -59,16 +61,38 @@ def _asked_drop(limits: tuple[str, ...]) -> float | None:
 
 def _row_problems(options: SearchOptions) -> list[Problem]:
     """Of a network of the user's own: what only a graph's rows need."""
-    given = {"--data": options.rows, "--normalize": options.normalize}
+    given = {"--data": options.rows, "--normalize": options.normalize, "--verify-key": options.verify_key}
     mend = "Leave it out: the task's own train, valid and test are the rows."
     told = "is for a graph, and a network comes with its task's datasets."
     return [Problem(what=f"{name} {x} {told}", mend=mend) for name, x in given.items() if x is not None]
 
 
+def _bundle_problems(options: SearchOptions) -> list[Problem]:
+    """Of a folder beside which no rows are given: whether it is a bundle is told with that."""
+    if options.rows is not None:
+        return []
+    source = Path(str(options.data))
+    try:
+        read_manifest(source.expanduser())
+        found = []
+    except BundleError as error:
+        found = [Problem(what=str(error), mend="")]
+    what = f"No rows were given for {source}: --data is missing, and its few sample rows are too few to measure with."
+    mend = (
+        f"Give some hundred as raw as its training data: autoopt compress {source} --data rows.csv, photos/ or rows.npz"
+    )
+    return [*found, Problem(what=what, mend=mend)]
+
+
 def _source_problems(source: str) -> list[Problem]:
     if source.lower().endswith(GRAPH_ENDING):
         return []
-    mend = "Give a graph: model.onnx; or a network of your own with its weights: task.py:function."
-    if (Path(source).expanduser() / "manifest.json").is_file():
-        mend = f"Its graph is compressed already: {Path(source) / 'model.quantized.onnx'}; autoopt bench compares both."
+    mend = "Give a graph: model.onnx; a bundle's folder; or a network of your own with its weights: task.py:function."
     return [Problem(what=f"{source} is no ONNX file by its name.", mend=mend)]
+
+
+def _is_folder(source: str) -> bool:
+    try:
+        return Path(source).expanduser().is_dir()
+    except (OSError, RuntimeError):  # a name that is too long, the home of nobody
+        return False

@@ -31,10 +31,16 @@ class StudyContext:
     inline: bool
     pick: str  # what is exported at a session's end
     targets: tuple[str, ...] | None = None  # runtimes that an export may choose; None: those that are installed
+    usual_forms: bool = False  # it was to end with the portfolio
 
     @property
     def snapshot(self) -> str:
         return str(self.home.snapshot(self.facts.fingerprint))
+
+    @property
+    def usual_alone(self) -> bool:
+        """Whether it still is to end with the portfolio: its budget was not added to."""
+        return self.usual_forms and self.study.budget.trials == len(self.space.portfolio)
 
     def to_run_by(self, targets: tuple[str, ...] | None) -> "StudyContext":
         """The same with other runtimes to choose among; None: as the study was made."""
@@ -69,4 +75,5 @@ class StudyContext:
             inline=bool(spec["inline"]),
             pick=str(spec.get("pick", "best")),  # older studies have none
             targets=None if spec.get("targets") is None else tuple(spec["targets"]),
+            usual_forms=bool(spec.get("usual_forms", False)),
         )

@@ -181,7 +181,7 @@ def _search_and_export(parts: _Parts, planner: Planner, output: str | None) -> t
             exported = finisher.finish(seconds=seconds, ensemble_s=ensemble_s, output=output)
         except ExportStopped:
             return StopReason.USER, None
-        _close_study(parts.writer, stopped)
+        _close_study(parts.writer, stopped, usual_alone=parts.context.usual_alone)
         return stopped, exported
 
 
@@ -223,9 +223,11 @@ def _params(context: StudyContext) -> dict[str, object]:
     }
 
 
-def _close_study(writer: StudyWriter, stopped: StopReason) -> None:
-    exhausted = stopped is StopReason.EXHAUSTED
+def _close_study(writer: StudyWriter, stopped: StopReason, *, usual_alone: bool) -> None:
+    exhausted = stopped is StopReason.EXHAUSTED and not usual_alone
     note = "the space holds nothing new" if exhausted else f"budget of {stopped.value} spent"
+    if usual_alone and stopped is not StopReason.TIME:
+        note = "each usual form was tried that could be of use"
     writer.set_state(StudyState.EXHAUSTED if exhausted else StudyState.FINISHED, note)
 
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from autoopt.app.brought import prepare_brought
+from autoopt.app.bundled import prepare_bundled
 from autoopt.app.checks import (
     check_backbone,
     check_pins,
@@ -62,6 +63,7 @@ class Understanding:
     machine: Machine
     slots: tuple[Slot, ...]
     options: SearchOptions
+    usual_forms: bool = False  # of a model that came trained: ends when those of the portfolio are through
 
     @property
     def facts(self) -> TaskFacts:
@@ -85,6 +87,7 @@ class Understanding:
             "pick": self.options.pick,
             "targets": None if self.options.targets is None else list(self.options.targets),
             "inline": self.options.inline,
+            "usual_forms": self.usual_forms,
         }
 
 
@@ -135,7 +138,9 @@ def understand(options: SearchOptions) -> Understanding:
 
 def _task(options: SearchOptions, gather: Collector) -> PreparedTask | None:
     if _modality(options) is Modality.GRAPH:
-        return gather.attempt(lambda: prepare_brought(str(options.data), _task_options(options)))
+        source = str(options.data)
+        prepare = prepare_bundled if Path(source).expanduser().is_dir() else prepare_brought
+        return gather.attempt(lambda: prepare(source, _task_options(options)))
     return gather.attempt(lambda: prepare_task(options.data, _task_options(options)))
 
 
@@ -186,6 +191,7 @@ def _task_options(options: SearchOptions) -> TaskOptions:
         backbone=options.backbone,
         rows=options.rows,
         normalize=options.normalize,
+        verify_key=options.verify_key,
         trained=options.trained,
         seed=options.seed,
     )

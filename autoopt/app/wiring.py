@@ -5,7 +5,8 @@ from contextlib import AbstractContextManager
 from autoopt.app.context import StudyContext
 from autoopt.executors import Executor, Failed, Finished, InlineExecutor, Job, ProcessExecutor
 from autoopt.ledger import Ledger
-from autoopt.planners import Planner
+from autoopt.orchestrator.selection import TWIN
+from autoopt.planners import Climb, Planner
 from autoopt.planners.optuna_planner import OptunaPlanner
 from autoopt.space import Choice, Space
 from autoopt.stages.contract import REMEASURE_ENTRY, RemeasureJob
@@ -60,6 +61,7 @@ def make_planner(ledger: Ledger, context: StudyContext) -> Planner:
         space=context.space,
         objectives=context.objectives,
         seed=context.seed,
+        climb=Climb(usual_alone=context.usual_alone) if context.pick == TWIN else None,
     )
 
 

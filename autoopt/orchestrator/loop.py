@@ -121,6 +121,7 @@ class SearchLoop:
         self._counted = 0
         self._found = False  # something to export
         self._duplicates_in_a_row = 0
+        self._nothing_left = False  # to propose, before another result comes
         self._stop_requested = False
         self._rungs = Rungs(plan.objectives, writer)
         self._teachers = Teachers(plan.quality_direction)
@@ -195,7 +196,7 @@ class SearchLoop:
             return None
         if self._plan.trials is not None and self._counted >= self._plan.trials:
             return StopReason.TRIALS
-        return StopReason.EXHAUSTED if self._duplicates_in_a_row >= DUPLICATES_THAT_END else None
+        return StopReason.EXHAUSTED if self._nothing_left or self._duplicates_in_a_row >= DUPLICATES_THAT_END else None
 
     def _is_over(self) -> bool:
         """Whether nothing more may begin, and what runs is to be ended."""
@@ -237,11 +238,14 @@ class SearchLoop:
 
     def _ask(self) -> _Work | None:
         """A new trial's number and recipe, recorded; None when the budget or the space has no more for now."""
-        while self._duplicates_in_a_row < DUPLICATES_THAT_END and not self._is_over():
+        while self._duplicates_in_a_row < DUPLICATES_THAT_END and not (self._nothing_left or self._is_over()):
             begun = self._counted + len(self._running) + len(self._owed)
             if self._plan.trials is not None and begun >= self._plan.trials:
                 return None
             proposal = self._planner.ask()
+            if proposal is None:
+                self._nothing_left = True
+                return None
             recipe = self._teachers.named_in(proposal.recipe)
             if (known := self._known.get(recipe.sha256)) is not None:
                 self._writer.record_duplicate(proposal.number, recipe.to_json(), recipe.sha256, known.number)
@@ -360,6 +364,7 @@ class SearchLoop:
             return  # the ledger knows better: that trial has its result
         planner_outcome = self._planner_outcome(ending.state, measures)
         self._planner.tell(running.number, planner_outcome)
+        self._nothing_left = False
         self._remember(running.number, running.recipe, planner_outcome)
         self._counted += counted
         self._found |= bool(outcome.artifact_key)

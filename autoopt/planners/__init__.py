@@ -1,9 +1,9 @@
 """Planners: who decides which recipe is tried next. `autoopt.planners.optuna_planner` loads optuna; this does not."""
 
-from autoopt.planners.base import KnownTrial, Planner, PlannerOutcome, Proposal
+from autoopt.planners.base import Climb, KnownTrial, Planner, PlannerOutcome, Proposal
 from autoopt.planners.random_planner import RandomPlanner
 
-__all__ = ["KnownTrial", "Planner", "PlannerOutcome", "Proposal", "RandomPlanner", "forget_study"]
+__all__ = ["Climb", "KnownTrial", "Planner", "PlannerOutcome", "Proposal", "RandomPlanner", "forget_study"]
 
 
 def forget_study(storage_url: str, study_name: str) -> None:

@@ -3,6 +3,8 @@
 Promises, checked by tests/contracts/test_planner.py for every planner:
 * a proposed recipe is in the space; numbers rise, and none is given twice;
 * the space's portfolio is proposed first, in its order, each recipe once in a study's life;
+* with a `Climb`, a form that only mends a loss of quality waits for the plainer one, and is never proposed where that
+  lost none; where nothing is left to propose, `ask` gives None;
 * `reserve` gives a number as `ask` does; the trial under it is told, and teaches the planner nothing;
 * recipes that have a result are proposed again only when 20 draws in a row gave nothing new;
 * `tell` takes every outcome, also with values that are not finite, and a second time;
@@ -17,10 +19,11 @@ from types import TracebackType
 from typing import Literal, Self
 
 from autoopt.space.recipe import Recipe
-from autoopt.values import TrialState
+from autoopt.values import QUALITY, QUALITY_DROP, Limit, TrialState
 
 Source = Literal["portfolio", "queued", "sampler", "random"]
 """Where a recipe came from: the space's portfolio, `enqueue`, the model of past results, or chance."""
+_QUALITIES = (QUALITY, QUALITY_DROP)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -43,6 +46,12 @@ class PlannerOutcome:
     values: tuple[float, ...] | None = None
     constraints: Mapping[str, float] = field(default_factory=dict)
 
+    @property
+    def keeps_quality(self) -> bool:
+        """Whether it was measured and breaks no limit on quality; False where there is no such limit."""
+        found = {text: excess for text, excess in self.constraints.items() if Limit.parse(text).measure in _QUALITIES}
+        return bool(found) and all(excess <= 0 for excess in found.values())
+
 
 @dataclass(frozen=True, kw_only=True)
 class KnownTrial:
@@ -53,12 +62,25 @@ class KnownTrial:
     outcome: PlannerOutcome
 
 
+@dataclass(frozen=True, kw_only=True)
+class Climb:
+    """How the forms of a model that came trained are gone through: finer ones only where a plainer one lost too much.
+
+    `usual_alone`: when those of the portfolio are through, nothing else is proposed.
+    """
+
+    usual_alone: bool = False
+
+
 class Planner(ABC):
     """Proposes recipes and learns from outcomes. One thread at a time. On a study that has trials, reconcile first."""
 
     @abstractmethod
-    def ask(self) -> Proposal:
-        """The next recipe. Raises LedgerUnavailable when the planner's records cannot be written."""
+    def ask(self) -> Proposal | None:
+        """The next recipe; None (with a Climb) where there is none before another result comes.
+
+        Raises LedgerUnavailable when the planner's records cannot be written.
+        """
 
     @abstractmethod
     def reserve(self) -> int:

@@ -10,6 +10,8 @@ from autoopt.space.space import Space
 
 FRESH_DRAWS = 20
 """Draws after which a space counts as used up for now, and something known is proposed again."""
+LAST_DRAWS = 500
+"""Draws after which it counts as used up for good."""
 
 
 def draw_value(dimension: Dimension, chance: random.Random) -> Value:
@@ -33,9 +35,9 @@ def draw(space: Space, chance: random.Random) -> Recipe:
     return space.walk(lambda dimension: draw_value(dimension, chance))
 
 
-def draw_fresh(space: Space, chance: random.Random, known: Container[Recipe]) -> Recipe:
-    """A recipe that is not known, or the last of FRESH_DRAWS draws when all were."""
-    for _ in range(FRESH_DRAWS):
+def draw_fresh(space: Space, chance: random.Random, known: Container[Recipe], *, draws: int = FRESH_DRAWS) -> Recipe:
+    """A recipe that is not known, or the last of so many draws when all were."""
+    for _ in range(draws):
         recipe = draw(space, chance)
         if recipe not in known:
             break

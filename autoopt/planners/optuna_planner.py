@@ -17,8 +17,7 @@ from autoopt.errors import LedgerUnavailable, SchemaMismatch, SpaceError
 from autoopt.files import derived_seed, sha256_json
 from autoopt.ledger import checked_url, engine_kwargs, tune_sqlite
 from autoopt.ledger.engines import DATABASE_ERRORS
-from autoopt.planners.base import KnownTrial, Planner, PlannerOutcome, Proposal, Source
-from autoopt.planners.draw import draw_fresh
+from autoopt.planners.base import Climb, KnownTrial, Planner, PlannerOutcome, Proposal, Source
 from autoopt.planners.optuna_quiet import experimental_is_fine, quiet
 from autoopt.planners.optuna_trials import OptunaTrials, Told, distribution
 from autoopt.planners.tpe_model import RUNNING, SAMPLER_ERRORS, TpeModel, new_tpe
@@ -54,11 +53,12 @@ class OptunaPlanner(Planner):
         objectives: Sequence[Objective],
         seed: int,
         sampler: optuna.samplers.BaseSampler | None = None,
+        climb: Climb | None = None,
     ) -> None:
         self._space = space
         self._seed = seed
         self._directions = [o.direction for o in objectives]
-        self._upcoming = Upcoming(space)
+        self._upcoming = Upcoming(space, climb)
         self._sampler = sampler or new_tpe()
         with _database_errors(), quiet():
             self._database = _open(storage_url)
@@ -69,9 +69,12 @@ class OptunaPlanner(Planner):
     def _new_model(self) -> TpeModel:
         return TpeModel(self._space, self._directions, self._sampler)
 
-    def ask(self) -> Proposal:
+    def ask(self) -> Proposal | None:
         with _database_errors(), quiet():
-            recipe, source = self._choose(derived_seed(self._seed, self._next_number))
+            chosen = self._upcoming.peek() or self._sampled(derived_seed(self._seed, self._next_number))
+            if chosen is None:
+                return None
+            recipe, source = chosen
             keys = self._keys(recipe)
             number = self._trials.add(keys, RUNNING, note=source)
             self._model.add(number, keys, RUNNING)
@@ -85,16 +88,15 @@ class OptunaPlanner(Planner):
         self._next_number = number + 1
         return number
 
-    def _choose(self, seed: int) -> tuple[Recipe, Source]:
-        waiting = self._upcoming.peek()
-        if waiting is not None:
-            return waiting
-        known = self._upcoming.known
+    def _sampled(self, seed: int) -> tuple[Recipe, Source] | None:
+        if not self._upcoming.may_sample:
+            return None
         with contextlib.suppress(*SAMPLER_ERRORS):
-            recipe = self._model.suggest(seed, known)
+            recipe = self._model.suggest(seed, self._upcoming)
             if recipe is not None:
                 return recipe, "sampler"
-        return draw_fresh(self._space, random.Random(seed), known), "random"
+        drawn = self._upcoming.drawn(random.Random(seed))
+        return None if drawn is None else (drawn, "random")
 
     def _keys(self, recipe: Recipe) -> Mapping[str, Value]:
         return self._space.keys_of(recipe) or {}
@@ -106,7 +108,7 @@ class OptunaPlanner(Planner):
         with _database_errors(), quiet():
             self._trials.finish(number, told)
             self._model.finish(number, told)
-        self._upcoming.ended(number, outcome.state)
+        self._upcoming.ended(number, outcome)
 
     def reconcile(self, trials: Sequence[KnownTrial]) -> None:
         with _database_errors(), quiet():

@@ -5,8 +5,7 @@ from collections.abc import Iterable, Sequence
 from typing import final
 
 from autoopt.files import derived_seed
-from autoopt.planners.base import KnownTrial, Planner, PlannerOutcome, Proposal
-from autoopt.planners.draw import draw_fresh
+from autoopt.planners.base import Climb, KnownTrial, Planner, PlannerOutcome, Proposal, Source
 from autoopt.planners.upcoming import Upcoming
 from autoopt.space.recipe import Recipe
 from autoopt.space.space import Space
@@ -16,24 +15,24 @@ from autoopt.space.space import Space
 class RandomPlanner(Planner):
     """Uniform over the space. Each trial's chance is derived from the study's seed and its number."""
 
-    def __init__(self, *, space: Space, seed: int) -> None:
-        self._space = space
+    def __init__(self, *, space: Space, seed: int, climb: Climb | None = None) -> None:
         self._seed = seed
-        self._upcoming = Upcoming(space)
+        self._upcoming = Upcoming(space, climb)
         self._next_number = 0
 
-    def ask(self) -> Proposal:
+    def ask(self) -> Proposal | None:
         number = self._next_number
-        waiting = self._upcoming.peek()
-        if waiting is not None:
-            proposal = Proposal(number=number, recipe=waiting[0], source=waiting[1])
-        else:
-            chance = random.Random(derived_seed(self._seed, number))
-            recipe = draw_fresh(self._space, chance, self._upcoming.known)
-            proposal = Proposal(number=number, recipe=recipe, source="random")
+        chosen = self._upcoming.peek() or self._by_chance(number)
+        if chosen is None:
+            return None
         self._next_number += 1
-        self._upcoming.proposed(number, proposal.recipe)
-        return proposal
+        self._upcoming.proposed(number, chosen[0])
+        return Proposal(number=number, recipe=chosen[0], source=chosen[1])
+
+    def _by_chance(self, number: int) -> tuple[Recipe, Source] | None:
+        chance = random.Random(derived_seed(self._seed, number))
+        recipe = self._upcoming.drawn(chance) if self._upcoming.may_sample else None
+        return None if recipe is None else (recipe, "random")
 
     def reserve(self) -> int:
         self._next_number += 1
@@ -42,7 +41,7 @@ class RandomPlanner(Planner):
     def tell(self, number: int, outcome: PlannerOutcome) -> None:
         if not 0 <= number < self._next_number:
             raise KeyError(number)
-        self._upcoming.ended(number, outcome.state)
+        self._upcoming.ended(number, outcome)
 
     def reconcile(self, trials: Sequence[KnownTrial]) -> None:
         self._upcoming.reset(trials)

@@ -10,6 +10,7 @@ from support_loop import (
     NEVER,
     TINY_SPACE,
     Ending,
+    Script,
     ScriptedExecutor,
     Sessions,
     SteppedClock,
@@ -23,8 +24,10 @@ from autoopt.executors import Failed, Finished, Progress
 from autoopt.orchestrator import StopReason
 from autoopt.orchestrator.rungs import judged_step
 from autoopt.orchestrator.shared_training import training_of
-from autoopt.space import Recipe, Space
+from autoopt.planners import Climb
+from autoopt.space import Recipe, Space, load_space
 from autoopt.space.domains import Choice, Dimension
+from autoopt.strategies import catalogue
 from autoopt.values import FailureReason, TrialState
 
 
@@ -409,3 +412,25 @@ def test_no_two_slots_are_at_the_same_training(sessions: Sessions) -> None:
     assert sessions.run(executor) is StopReason.EXHAUSTED
     assert max(together) == 0
     assert sum(t.state is TrialState.COMPLETE for t in sessions.rows()) == 6
+
+
+@pytest.mark.parametrize("slots", [1, 3])
+def test_a_study_that_climbs_ends_where_no_form_is_left_that_could_be_of_use(tmp_path: Path, slots: int) -> None:
+    space = load_space("graph", catalogue())
+
+    def measured(drop: float) -> Script:
+        measures = {"quality": 0.9, "latency_ms": 0.1, "size_bytes": 10.0, "quality_drop": drop}
+        return lambda recipe, _: Ending(measures=measures, after_polls=1 + len(recipe) % 3)
+
+    for name, drop, forms in (("whole", 0.1, 5), ("lossy", 3.0, len(space.portfolio))):
+        folder = tmp_path / name
+        folder.mkdir()
+        climb = Climb(usual_alone=True)
+        sessions = Sessions(
+            planner="random", folder=folder, slots=slots, limits=("quality_drop<=0.5%",), space=space, climb=climb
+        )
+        sessions.create()
+        assert sessions.run(sessions.executor(measured(drop))) is StopReason.EXHAUSTED
+        assert len(sessions.rows()) == forms
+        assert sessions.run(sessions.executor(measured(drop))) is StopReason.EXHAUSTED  # and stays so
+        assert len(sessions.rows()) == forms
