@@ -9,12 +9,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import BundleError, DataError, InputError, Problem
-from autoopt.runtime import Session, as_scores
+from autoopt.runtime import Session, as_scores, graph_input_name
 from autoopt.strategies.deploying.brought import GraphRows, outputs_of
 from autoopt.task import PreparedTask, TaskOptions
 from autoopt.task.graph.prepare import graph_task, judged_by
 from autoopt.task.graph.reading import BroughtGraph, read_graph
 from autoopt.task.graph.rows import GivenRows, read_rows
+from autoopt.task.sources.demos import PREFIX
 from autoopt.task.spreading import spread_rows
 from autoopt.task.wording import count
 
@@ -31,32 +32,33 @@ def prepare_brought(source: str, options: TaskOptions) -> PreparedTask:
     path = Path(source).expanduser()
     try:
         graph = read_graph(path)
-        session = _loaded(graph)
+        session = loaded_graph(graph)
         graph = replace(graph, scores=session.scores_output)
     except InputError as error:
-        raise DataError([*error.problems, *_no_rows(source, options)]) from None
-    if problems := _no_rows(source, options):
+        raise DataError([*error.problems, *row_problems(source, options)]) from None
+    if problems := row_problems(source, options):
         raise DataError(problems)
     rows = read_rows(graph, options)
-    rows = _affordable(session, rows)
-    scores = _scores(session, rows)
+    rows = affordable(session, rows)
+    scores = scores_on(session, rows)
     judged = judged_by(rows, scores)
     scores = as_scores(scores, judged.form)
     return graph_task(graph, rows, judged, scores, options)
 
 
-def _no_rows(source: str, options: TaskOptions) -> list[Problem]:
+def row_problems(source: str, options: TaskOptions) -> list[Problem]:
     """What can be said of the rows before they are read."""
     if options.rows is None or not str(options.rows).strip():
         what = "No rows were given for the graph: --data is missing."
         mend = f"Give some hundred, as it takes them: autoopt compress {source} --data rows.npz, rows.csv or photos/"
         return [Problem(what=what, mend=mend)]
-    if Path(str(options.rows)).expanduser().exists():
+    if str(options.rows).startswith(PREFIX) or Path(str(options.rows)).expanduser().exists():
         return []
     return [Problem(what=f"{options.rows} does not exist.", mend="Check the path of --data.")]
 
 
-def _loaded(graph: BroughtGraph) -> Session:
+def loaded_graph(graph: BroughtGraph) -> Session:
+    """The graph, ready to be run. Raises DataError where the runtime cannot."""
     try:
         return Session(graph.content, where=str(graph.path))
     except BundleError as error:
@@ -64,12 +66,12 @@ def _loaded(graph: BroughtGraph) -> Session:
         raise DataError(str(error), mend) from error
 
 
-def _affordable(session: Session, rows: GivenRows) -> GivenRows:
+def affordable(session: Session, rows: GivenRows) -> GivenRows:
     """As many of the rows as the graph can be run on within the time there is."""
     first = rows.take(spread_rows(rows.rows, 16))
-    _scores(session, first)
+    scores_on(session, first)
     began = time.monotonic()
-    _scores(session, first)
+    scores_on(session, first)
     row_s = (time.monotonic() - began) / max(first.rows, 1)
     most = max(LEAST_KEPT, int(SCORING_S / max(row_s, 1e-9)))
     if rows.rows <= most:
@@ -80,9 +82,12 @@ def _affordable(session: Session, rows: GivenRows) -> GivenRows:
     return replace(rows.take(spread_rows(rows.rows, most)), warnings=(*rows.warnings, told))
 
 
-def _scores(session: Session, rows: GivenRows) -> NDArray[np.float64]:
+def scores_on(session: Session, rows: GivenRows) -> NDArray[np.float64]:
     """The graph's output on every row: (rows, k) or (rows, 1). Raises DataError where it does not run on them."""
-    wanted = GraphRows(inputs=rows.inputs, values=rows.values)
+    columns = {
+        graph_input_name(c.name): values[:, None] for c, values in zip(rows.columns, rows.column_values, strict=True)
+    }
+    wanted = GraphRows(inputs=rows.inputs, values=rows.values, columns=columns)
     try:
         found = [np.asarray(given) for _, given in outputs_of(session, wanted)]
     except BundleError as error:

@@ -6,7 +6,7 @@ from typing import Any, Final
 
 from autoopt.app.options import SearchOptions
 from autoopt.app.understanding import Understanding, understand
-from autoopt.bundle.verify import read_manifest
+from autoopt.bundle import read_manifest
 from autoopt.errors import BundleError, OptionError, Problem
 from autoopt.orchestrator.selection import TWIN
 from autoopt.task.modality import GRAPH_ENDING, is_module_reference

@@ -72,6 +72,7 @@ class SearchOptions:
     backbone: str | Path | None = None  # file of pre-trained weights for images
     rows: str | Path | None = None  # that a graph of the user's own, given as `data`, is compressed on
     normalize: str | None = None  # of images for such a graph
+    verify_key: str | Path | None = None  # of a bundle in place of such a graph: what it must be signed with
     trained: bool = False  # of a module of the user's own: it comes with its trained weights
     tolerance: float = 0.01
     pick: str = "best"  # what is exported at the end

@@ -9,13 +9,17 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 
 
 @click.command()
-@click.argument("source", metavar="MODEL.onnx|TASK.py:FUNCTION")
+@click.argument("source", metavar="MODEL.onnx|BUNDLE/|TASK.py:FUNCTION")
 @click.option(
     "--data", "rows", metavar="ROWS", help="Rows for a graph: .npz, a table, or a folder or archive of images."
 )
-@click.option("--target", metavar="NAME", help="The column or array of labels. Default in an .npz file: label")
 @click.option(
-    "--metric", metavar="NAME", help="Quality measure. Default: accuracy; rmse, without labels r2, of values."
+    "--target",
+    metavar="NAME",
+    help="The column or array of labels. Default: a bundle's own; in an .npz file label",
+)
+@click.option(
+    "--metric", metavar="NAME", help="Quality measure. Default: a bundle's own; accuracy; of values rmse, or r2."
 )
 @click.option("--normalize", metavar="HOW", help="Of images: imagenet, none or 'MEAN;STD'. Default: values 0 to 1")
 @click.option("--limit", "limits", multiple=True, metavar="'latency_ms<=2'", help="What must hold; repeatable.")
@@ -28,6 +32,7 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 @click.option("--study", metavar="NAME", help="The study's name. Default: made of its name.")
 @click.option("--seed", type=Number(int), metavar="N", default=0, show_default=True, help="Of the split.")
 @click.option("--targets", metavar="A,B", help=TARGETS_HELP)
+@click.option("--verify-key", metavar="FILE", help="Public Ed25519 key (PEM) that BUNDLE/ must be signed with.")
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")
 @click.option("--inline", is_flag=True, help="Try forms in this process, one at a time: for debugging.")
 @click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout, as the last line.")
@@ -50,6 +55,10 @@ def compress(
     input. The smallest form that is not slower and keeps the limits is exported as model.quantized.onnx, beside the
     file as it came, model.onnx. Unless a limit says else, quality_drop<=0.5% must hold.
 
+    BUNDLE/ is what `search` or `compress` exported; its float graph is the one. ROWS are as raw as its training data
+    were, with the column of labels, or folders of classes, where quality is to be judged by them. The new bundle takes
+    the very same rows, and has the same classes and metric.
+
     TASK.py:FUNCTION gives an autoopt.ModuleTask whose build() loads the trained weights. Its datasets are the rows, and
     some forms learn a little from train: with channels taken out, or with a network that got used to int8.
 
@@ -57,6 +66,7 @@ def compress(
     autoopt compress model.onnx --data rows.npz -o small/
     autoopt compress resnet.onnx --data photos/ --normalize imagenet --limit 'quality_drop<=1%'
     autoopt compress scorer.onnx --data rows.csv --target label --limit 'latency_ms<=0.1'
+    autoopt compress adult/ --data adult.csv --limit 'quality_drop<=0.2%' -o small/
     autoopt compress my_project/task.py:task --limit 'quality_drop<=0.5%' -o small/
     """
     started = time.monotonic()

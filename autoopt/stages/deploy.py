@@ -102,7 +102,10 @@ def _of_brought(artifact: BroughtArtifact, form: Form, calibration: Prepared) ->
     """The user's file itself, or what is made of it: with the same inputs and outputs."""
     if form.quantize.form == "none":
         return artifact.content
-    model = artifact.drop_in(form.quantize.apply(artifact, calibration))
+    pipeline = artifact.pipeline()
+    rows = pipeline.rows(calibration)
+    half = BroughtArtifact(content=pipeline.model(rows).SerializeToString())
+    model = artifact.drop_in(pipeline.joined(form.quantize.apply(half, rows)))
     if form.quantize.form in PACKED:
         return packed_bytes(model)
     content: bytes = model.SerializeToString(deterministic=True)

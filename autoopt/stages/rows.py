@@ -19,9 +19,14 @@ Feed = dict[str, NDArray[Any]]
 
 def feed_of(facts: TaskFacts, part: Part) -> Feed:
     """All rows of a part as the inputs of the whole pipeline's graph."""
-    texts = {graph_input_name(c): part.texts[:, j : j + 1] for j, c in enumerate(facts.text_columns)}
     tensors = {t.name: as_graph_takes(t, values) for t, values in zip(facts.tensors, part.tensors, strict=True)}
-    return {**graph_feed(facts, part), **texts, **tensors}
+    return {**columns_of(facts, part), **tensors}
+
+
+def columns_of(facts: TaskFacts, part: Part) -> Feed:
+    """The same of the columns alone."""
+    texts = {graph_input_name(c): part.texts[:, j : j + 1] for j, c in enumerate(facts.text_columns)}
+    return {**graph_feed(facts, part), **texts}
 
 
 def feeds_of(facts: TaskFacts, part: Part, *, batch: int, most: int) -> list[Feed]:

@@ -129,6 +129,7 @@ class GraphFacts:
     form: str  # of that output: as `runtime.session` reads it
     labelled: bool  # the data say what is right; else quality is agreement with the graph itself
     weights: Mapping[str, int]  # constant numbers by the operator that multiplies with them; 0 for trees
+    raw_form: str = ""  # of a bundle's graph, which takes rows as its front says: the modality they are given like
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -183,9 +184,11 @@ class TaskFacts:
 
     @property
     def raw_form(self) -> Modality:
-        """How raw rows are given: a graph of the user's own takes images or arrays."""
+        """How raw rows are given: a graph of the user's own takes images or arrays, a bundle's what it took before."""
         if self.modality is not Modality.GRAPH:
             return self.modality
+        if self.graph is not None and self.graph.raw_form:
+            return Modality(self.graph.raw_form)
         return Modality.IMAGES if any(t.pixels for t in self.tensors) else Modality.MODULE
 
     @property

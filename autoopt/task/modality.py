@@ -13,7 +13,10 @@ GRAPH_ENDING = ".onnx"
 
 
 def modality_of(source: Any, options: TaskOptions) -> Modality:
-    """A folder or an archive is images, `file.py:function` a module, `.onnx` a graph; a table what options say."""
+    """A folder or an archive is images, `file.py:function` a module, `.onnx` a graph; a table what options say.
+
+    A folder beside which rows are given is a bundle, which holds a graph.
+    """
     if options.text:
         return Modality.TEXT
     if options.image is not None:
@@ -21,7 +24,7 @@ def modality_of(source: Any, options: TaskOptions) -> Modality:
     if not isinstance(source, str | os.PathLike):
         return Modality.MODULE if type(source).__name__ == "ModuleTask" else Modality.TABULAR
     name = os.fspath(source)
-    if name.lower().endswith(GRAPH_ENDING):
+    if name.lower().endswith(GRAPH_ENDING) or (options.rows is not None and _is_folder(name)):
         return Modality.GRAPH
     if is_module_reference(name):
         return Modality.MODULE

@@ -19,5 +19,6 @@ class TaskOptions:
     backbone: str | Path | None = None  # file of pre-trained weights for images
     rows: str | Path | None = None  # beside a graph of the user's own: the data that it is compressed on
     normalize: str | None = None  # of images for such a graph: 'imagenet', 'none' or 'mean;std'
+    verify_key: str | Path | None = None  # of a bundle in place of such a graph: what it must be signed with
     trained: bool = False  # of a module: `build` gives it with its trained weights
     seed: int = 0  # of the hash split

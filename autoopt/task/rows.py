@@ -29,7 +29,22 @@ def read_rows(
     Truth values come as 1.0 and 0.0. Raises DataError with every problem: columns that are not there (all of them),
     rows that cannot be read, texts and infinities among numbers.
     """
-    table = read_table(source)
+    return rows_of(
+        read_table(source),
+        number_columns=number_columns,
+        category_columns=category_columns,
+        text_columns=text_columns,
+    )
+
+
+def rows_of(
+    table: Table,
+    *,
+    number_columns: Sequence[str] = (),
+    category_columns: Sequence[str] = (),
+    text_columns: Sequence[str] = (),
+) -> pd.DataFrame:
+    """As `read_rows`, of a table that was read."""
     needed = [*number_columns, *category_columns, *text_columns]
     problems = [p for p in table.problems if not _elsewhere(p, table, needed)]
     problems += _absent(table, needed)

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import final
 
 from autoopt.stages.preparing.base import LoadJob, PrepareJob, Preparer
+from autoopt.stages.rows import columns_of
 from autoopt.strategies.deploying.brought import GraphRows
 
 
@@ -18,4 +19,5 @@ class GraphPreparer(Preparer):
         return None
 
     def load(self, job: LoadJob) -> GraphRows:
-        return GraphRows(inputs=job.facts.tensors, values=job.part.tensors)
+        columns = columns_of(job.facts, job.part)
+        return GraphRows(inputs=job.facts.tensors, values=job.part.tensors, columns=columns)

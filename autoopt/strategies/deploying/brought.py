@@ -1,7 +1,7 @@
 """A trained graph that the user brought: nothing is trained, and what is made of it can take its place."""
 
-from collections.abc import Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, ClassVar, Final, Self, final
 
@@ -14,8 +14,10 @@ from autoopt.files import write_bytes
 from autoopt.files.pictures import as_input
 from autoopt.runtime import Session, as_scores, rows_at_once
 from autoopt.space.narrow import Untold
+from autoopt.strategies.deploying.pipeline import Pipeline
 from autoopt.strategies.deploying.tidied import tidied
 from autoopt.strategies.model import Artifact, Model, Prepared, Trained, TrainingContext, TrainingData
+from autoopt.strategies.text.tokenizer import text_batches
 from autoopt.task.facts import GraphFacts, Modality, TensorFacts
 from autoopt.values import FailureReason
 
@@ -31,21 +33,25 @@ class GraphRows(Prepared):
 
     inputs: tuple[TensorFacts, ...]
     values: tuple[NDArray[Any], ...]  # (rows, ...) each, pixels as they were decoded
+    columns: Mapping[str, NDArray[Any]] = field(default_factory=dict)  # (rows, 1) by input, of a bundle's graph
 
     @property
     def rows(self) -> int:
-        return len(self.values[0])
+        return len((*self.values, *self.columns.values())[0])
 
     def model_feed(self, chosen: NDArray[np.int64] | slice) -> dict[str, NDArray[Any]]:
         pairs = zip(self.inputs, self.values, strict=True)
-        return {i.name: as_graph_takes(i, np.ascontiguousarray(values[chosen])) for i, values in pairs}
+        arrays = {i.name: as_graph_takes(i, np.ascontiguousarray(values[chosen])) for i, values in pairs}
+        return {name: np.ascontiguousarray(values[chosen]) for name, values in self.columns.items()} | arrays
 
 
 def outputs_of(session: Session, rows: GraphRows) -> Iterator[tuple[int, NDArray[Any]]]:
     """(first row, the judged output) of as many rows at a time as fit in memory. Raises BundleError."""
     batch = rows_at_once(texts=False, row_bytes=sum(values[:1].nbytes for values in rows.values))
-    for start in range(0, rows.rows, batch):
-        yield start, session.run(rows.model_feed(slice(start, start + batch)))
+    texts = [values for values in rows.columns.values() if values.dtype == object]
+    every = (slice(start, start + batch) for start in range(0, rows.rows, batch))
+    for chosen in text_batches(np.concatenate(texts, axis=1)) if texts else every:
+        yield chosen.start, session.run(rows.model_feed(chosen))
 
 
 def as_graph_takes(facts: TensorFacts, values: NDArray[Any]) -> NDArray[Any]:
@@ -72,6 +78,10 @@ class BroughtArtifact(Artifact):
     def graph(self) -> onnx.ModelProto:
         """The same graph as the quantizer likes it."""
         return tidied(onnx.load_model_from_string(self.content))
+
+    def pipeline(self) -> Pipeline:
+        """The graph with its preprocessing, where it has one that autoopt wrote, apart."""
+        return Pipeline(onnx.load_model_from_string(self.content))
 
     def compact_graph(self) -> onnx.ModelProto:
         """The same trees in fewer bytes. Raises StageFailure where there are none that it can be done for."""

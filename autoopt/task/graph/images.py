@@ -1,6 +1,7 @@
 """Images as the rows of a brought graph: decoded to the size that its input has, folders as labels."""
 
 from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -13,9 +14,10 @@ from autoopt.task.graph.reading import BroughtGraph, GraphInput
 from autoopt.task.images.archive import find_in_archive
 from autoopt.task.images.classes import labelled_by_folders
 from autoopt.task.images.decoding import decode_all, stored_size
+from autoopt.task.images.demo import find_digits
 from autoopt.task.images.folder import find_in_folder
-from autoopt.task.images.found import Found, ImageFile
-from autoopt.task.modality import ARCHIVES
+from autoopt.task.images.found import ImageFile
+from autoopt.task.modality import ARCHIVES, IMAGE_DEMO
 from autoopt.task.options import TaskOptions
 from autoopt.task.spreading import spread_rows
 from autoopt.task.wording import SHOWN, count, quoted
@@ -44,24 +46,62 @@ def image_rows(
     if options.target is not None:
         what = f"--target {quoted(options.target)} names a column, and a folder of images has none."
         raise DataError(what, "Leave it out: folders are the classes.")
+    images = labelled_images(source)
+    height, width = _size(wanted, layout, images.files)
+    pixels, images = decoded_images(source, images, height, width)
+    facts = TensorFacts(name=wanted.name, dtype="uint8", shape=(height, width, COLOURS), pixels=form)
+    return (facts,), pixels, images.label_name, images.labels, images.warnings
+
+
+@dataclass(frozen=True, kw_only=True)
+class GivenImages:
+    """Images in the order of their source, with their labels where there are any."""
+
+    files: tuple[ImageFile, ...]
+    label_name: str  # '' where there are no labels
+    labels: NDArray[Any]  # (images,), or (0,)
+    warnings: tuple[str, ...] = ()
+
+    def take(self, chosen: NDArray[np.int64], *warnings: str) -> "GivenImages":
+        """Some of them, and what is to be told of that."""
+        labels = self.labels[chosen] if self.label_name else self.labels
+        files = tuple(self.files[int(k)] for k in chosen)
+        return replace(self, files=files, labels=labels, warnings=(*self.warnings, *warnings))
+
+
+def labelled_images(source: str) -> GivenImages:
+    """The images of a folder, an archive or the demo; folders of classes are their labels. Raises DataError."""
     path = Path(source).expanduser()
-    if not path.exists():
+    if source != IMAGE_DEMO and not path.exists():
         raise DataError(f"{source} does not exist.", "Check the path.")
-    files, label_name, labels, warnings = _labelled(find_in_folder(path) if path.is_dir() else find_in_archive(path))
-    if len(files) > MOST_IMAGES:
-        chosen = spread_rows(len(files), MOST_IMAGES)
-        warnings.append(f"Of {len(files):,} images {len(chosen):,} are used, taken evenly.")
-        files, labels = tuple(files[int(k)] for k in chosen), labels[chosen] if label_name else labels
-    height, width = _size(wanted, layout, files)
-    decoded = decode_all(files, height, width)
-    whole = np.array([k for k in range(len(files)) if k not in decoded.damaged], dtype=np.int64)
-    if decoded.damaged:
-        told = "; ".join(f"{files[k].name} {why}" for k, why in list(decoded.damaged.items())[:SHOWN])
-        warnings.append(f"{len(decoded.damaged):,} of {count(len(files), 'image')} cannot be read: {told}.")
+    found = find_digits() if source == IMAGE_DEMO else (find_in_folder if path.is_dir() else find_in_archive)(path)
+    if not found.files:
+        raise DataError(f"{found.name} holds no image.", "Give a folder of images, or an archive of one.")
+    if len({f.folders for f in found.files}) < 2:
+        return GivenImages(files=found.files, label_name="", labels=np.zeros(0), warnings=found.warnings)
+    labelled = labelled_by_folders(found, found.name)
+    labels = np.array(labelled.target.classes, dtype=str)[labelled.target.values]
+    name = labelled.target_name
+    return GivenImages(files=labelled.files, label_name=name, labels=labels, warnings=labelled.warnings)
+
+
+def decoded_images(source: str, images: GivenImages, height: int, width: int) -> tuple[NDArray[np.uint8], GivenImages]:
+    """Pixels (rows, height, width, 3) of those that can be read, of at most MOST_IMAGES, and which these are.
+
+    Raises DataError where there is none.
+    """
+    if len(images.files) > MOST_IMAGES:
+        told = f"Of {len(images.files):,} images {MOST_IMAGES:,} are used, taken evenly."
+        images = images.take(spread_rows(len(images.files), MOST_IMAGES), told)
+    decoded = decode_all(images.files, height, width)
+    if not decoded.damaged:
+        return decoded.pixels, images
+    whole = np.array([k for k in range(len(images.files)) if k not in decoded.damaged], dtype=np.int64)
     if not len(whole):
         raise DataError(f"{source} has no image that can be read.", "Give a folder of images.")
-    facts = TensorFacts(name=wanted.name, dtype="uint8", shape=(height, width, COLOURS), pixels=form)
-    return (facts,), decoded.pixels[whole], label_name, labels[whole] if label_name else labels, tuple(warnings)
+    bad = "; ".join(f"{images.files[k].name} {why}" for k, why in list(decoded.damaged.items())[:SHOWN])
+    told = f"{len(decoded.damaged):,} of {count(len(images.files), 'image')} cannot be read: {bad}."
+    return decoded.pixels[whole], images.take(whole, told)
 
 
 def _image_input(graph: BroughtGraph) -> tuple[GraphInput, str]:
@@ -99,17 +139,6 @@ def _mean_std(text: str) -> tuple[tuple[float, ...], tuple[float, ...]]:
     if len(mean) != COLOURS or len(std) != COLOURS or not np.isfinite([*mean, *std]).all() or min(std) <= 0:
         raise DataError(f"--normalize {quoted(text)} cannot be read.", f"{NORMALIZATIONS}; of values 0 to 1.")
     return mean, std
-
-
-def _labelled(found: Found) -> tuple[tuple[ImageFile, ...], str, NDArray[Any], list[str]]:
-    """Files, the name of their labels and these; without folders of classes there are none."""
-    if not found.files:
-        raise DataError(f"{found.name} holds no image.", "Give a folder of images, or an archive of one.")
-    if len({f.folders for f in found.files}) < 2:
-        return found.files, "", np.zeros(0), list(found.warnings)
-    labelled = labelled_by_folders(found, found.name)
-    labels = np.array(labelled.target.classes, dtype=str)[labelled.target.values]
-    return labelled.files, labelled.target_name, labels, list(labelled.warnings)
 
 
 def _size(wanted: GraphInput, layout: str, files: tuple[ImageFile, ...]) -> tuple[int, int]:

@@ -1,14 +1,15 @@
 """What the data say is right, against what a graph gives: kinds, classes, targets."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
-from autoopt.errors import DataError
+from autoopt.errors import DataError, Problem
 from autoopt.task.facts import Kind
-from autoopt.task.wording import count, listed, quoted
+from autoopt.task.wording import count, counted_rows, listed, quoted
 
 PROBABILITY: Final = "probability"
 LOGIT: Final = "logit"
@@ -60,6 +61,47 @@ def labelled(name: str, labels: NDArray[Any], scores: NDArray[Any]) -> Judged:
         what += f"and the graph's output has {count(width, 'column')}."
         raise DataError(what, "Labels in sorted order are the columns: one for each, or the numbers of the columns.")
     return _classes(labels, different, numeric, _form(scores))
+
+
+def known_labels(
+    name: str, labels: Sequence[str], classes: tuple[str, ...], rows: NDArray[np.int64], problems: list[Problem]
+) -> NDArray[np.int64]:
+    """Which of the `classes` each label is, (rows,); -1, and a problem, where it is missing or none of them.
+
+    '1.0' is the class '1', and 'true' is 'True'; `rows` are the numbers that messages call them by.
+    """
+    places = {text: _place(text, classes) for text in set(labels)}
+    found = np.array([places[text] for text in labels], dtype=np.int64)
+    missing = np.array([text == "" for text in labels], dtype=bool)
+    if missing.any():
+        what = f"{quoted(name)} has no value in {counted_rows(rows[missing])}."
+        problems.append(Problem(what=what, mend=f"Label or remove them; without {quoted(name)} none needs a label."))
+    other = (found < 0) & ~missing
+    if other.any():
+        unknown = sorted(text for text, place in places.items() if place < 0 and text)
+        what = f"{quoted(name)} holds {listed(unknown)} in {counted_rows(rows[other])}, which are no classes of the "
+        what += f"bundle: {listed(classes)}."
+        problems.append(
+            Problem(what=what, mend="Correct or remove these rows, or name the column of labels: --target.")
+        )
+    return found
+
+
+def _place(text: str, classes: tuple[str, ...]) -> int:
+    if text in classes:
+        return classes.index(text)
+    as_number, as_truth = _number(text), text.lower() if text.lower() in ("true", "false") else None
+    for k, known in enumerate(classes):
+        if (as_number is not None and as_number == _number(known)) or (as_truth and as_truth == known.lower()):
+            return k
+    return -1
+
+
+def _number(text: str) -> float | None:
+    try:
+        return float(text)
+    except ValueError:
+        return None
 
 
 def _classes(labels: NDArray[Any], different: NDArray[Any], numeric: bool, form: str) -> Judged:

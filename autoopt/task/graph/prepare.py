@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from autoopt.errors import DataError
 from autoopt.files import sha256_json
 from autoopt.task.assemble import PreparedTask, fingerprint
-from autoopt.task.facts import GraphFacts, Kind, Modality, TaskFacts
+from autoopt.task.facts import GraphFacts, Kind, Modality, Role, TaskFacts
 from autoopt.task.graph.labels import LOGITS, Judged, agreement, labelled
 from autoopt.task.graph.reading import BroughtGraph
 from autoopt.task.graph.rows import GivenRows
@@ -31,11 +31,16 @@ OWN_ANSWER: Final = "agreement"
 
 def judged_by(rows: GivenRows, scores: NDArray[Any]) -> Judged:
     """What the rows are judged by, where the graph's output is `scores` (rows, k) or (rows, 1). Raises DataError."""
+    require_finite(scores)
+    return labelled(rows.label_name, rows.labels, scores) if rows.label_name else agreement(scores)
+
+
+def require_finite(scores: NDArray[Any]) -> None:
+    """Raises DataError where the graph gives something else than numbers."""
     bad = int((~np.isfinite(scores).all(axis=1)).sum())
     if bad:
         what = f"The graph gives values that are not finite on {bad:,} of {count(len(scores), 'row')}."
         raise DataError(what, "Give rows as it takes them; a scaling or a --normalize may be missing.")
-    return labelled(rows.label_name, rows.labels, scores) if rows.label_name else agreement(scores)
 
 
 def graph_task(
@@ -48,18 +53,18 @@ def graph_task(
     if rows.rows < LEAST_ROWS:
         raise DataError(f"{options.rows} has {count(rows.rows, 'row')}; {LEAST_ROWS} are needed.", "Give more rows.")
     parts = _split(rows, judged, options.seed)
-    arrays = _arrays(rows, judged, parts)
-    chosen = _metric(judged, options, labels=bool(rows.label_name))
+    categories, arrays = _arrays(rows, judged, parts)
+    chosen = _metric(judged, options, rows)
     facts = TaskFacts(
         name=graph.path.name,
         modality=Modality.GRAPH,
         kind=judged.kind,
         metric=chosen.name,
         metric_direction=chosen.direction,
-        target=rows.label_name or OWN_ANSWER,
+        target=rows.meant or rows.label_name or OWN_ANSWER,
         classes=judged.classes,
         numeric_classes=judged.numeric_classes,
-        columns=(),
+        columns=rows.columns,
         rows={part: len(arrays[part].target) for part in PARTS},
         fingerprint="",
         split=f"by a hash of each row (seed {options.seed}); equal rows stay together",
@@ -73,16 +78,18 @@ def graph_task(
             form=judged.form,
             labelled=bool(rows.label_name),
             weights=dict(graph.weights),
+            raw_form=rows.raw_form,
         ),
     )
     warnings = [*rows.warnings, *_warnings(graph, facts, arrays, scores, parts)]
-    facts = replace(facts, warnings=tuple(warnings), fingerprint=_fingerprint(facts, arrays))
-    return PreparedTask(facts=facts, categories=(), parts=arrays, graph=graph.content)
+    facts = replace(facts, warnings=tuple(warnings), fingerprint=_fingerprint(facts, categories, arrays))
+    return PreparedTask(facts=facts, categories=categories, parts=arrays, graph=graph.content)
 
 
-def _metric(judged: Judged, options: TaskOptions, *, labels: bool) -> Metric:
-    """Of classes accuracy unless another is asked for; without labels of values their r2."""
-    usual = "accuracy" if judged.kind.classifies else None if labels else "r2"
+def _metric(judged: Judged, options: TaskOptions, rows: GivenRows) -> Metric:
+    """Of a bundle its own, else of classes accuracy, unless another is asked for; without labels of values their r2."""
+    usual = "accuracy" if judged.kind.classifies else None if rows.label_name else "r2"
+    usual = (rows.metric or usual) if rows.label_name else usual
     chosen = fitting_metric(options.metric or usual, judged.kind, judged.classes)
     if chosen.name == "log_loss" and judged.form == LOGITS:
         what = "--metric log_loss needs probabilities, and the graph's output has rows that do not sum to 1."
@@ -106,22 +113,37 @@ def _row_words(rows: GivenRows) -> NDArray[np.uint64]:
         digest = hashlib.blake2b(digest_size=8)
         for values in rows.values:
             digest.update(np.ascontiguousarray(values[at]).tobytes())
+        for values in rows.column_values:
+            digest.update(f"{values[at]}\0".encode("utf-8", "replace"))
         words[at] = int.from_bytes(digest.digest(), "little")
     return words
 
 
-def _arrays(rows: GivenRows, judged: Judged, parts: Parts) -> dict[str, PartArrays]:
+def _arrays(rows: GivenRows, judged: Judged, parts: Parts) -> tuple[tuple[tuple[str, ...], ...], dict[str, PartArrays]]:
+    """The values of each category column, '' first, and the rows of each part."""
+    held = {role: [v for c, v in zip(rows.columns, rows.column_values, strict=True) if c.role is role] for role in Role}
+    numbers = np.stack(held[Role.NUMBER], axis=1) if held[Role.NUMBER] else np.zeros((rows.rows, 0))
+    coded = [_coded(values) for values in held[Role.CATEGORY]]
+    codes = np.stack([c for _, c in coded], axis=1) if coded else np.zeros((rows.rows, 0), dtype=np.int32)
     found = {}
     for k, part in enumerate(PARTS):
         at = np.flatnonzero(parts == k)
         found[part] = PartArrays(
-            numbers=np.zeros((len(at), 0)),
-            codes=np.zeros((len(at), 0), dtype=np.int32),
+            numbers=np.ascontiguousarray(numbers[at]),
+            codes=np.ascontiguousarray(codes[at]),
             target=judged.target[at],
             row_ids=(at + 1).astype(np.int64),
+            texts=tuple(values[at] for values in held[Role.TEXT]),
             tensors=tuple(np.ascontiguousarray(values[at]) for values in rows.values),
         )
-    return found
+    return tuple(values for values, _ in coded), found
+
+
+def _coded(texts: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
+    """Different texts, '' first, and which of them each row has."""
+    known = ("", *sorted(set(texts) - {""}))
+    places = {text: k for k, text in enumerate(known)}
+    return known, np.array([places[text] for text in texts], dtype=np.int32)
 
 
 def _warnings(
@@ -156,8 +178,8 @@ def _warnings(
     return found
 
 
-def _fingerprint(facts: TaskFacts, arrays: dict[str, PartArrays]) -> str:
+def _fingerprint(facts: TaskFacts, categories: tuple[tuple[str, ...], ...], arrays: dict[str, PartArrays]) -> str:
     """SHA-256 over rows, split, metric, the graph's file and how it is fed and read."""
     graph = facts.to_json()["graph"]
     inputs = [[t.name, t.dtype, t.shape, t.pixels] for t in facts.tensors]
-    return sha256_json([fingerprint(facts, (), arrays), {**graph, "name": ""}, inputs])
+    return sha256_json([fingerprint(facts, categories, arrays), {**graph, "name": ""}, inputs])

@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import external_data_helper, helper
 
 from autoopt.errors import DataError, Problem
+from autoopt.task.graph.preprocessing import model_nodes
 from autoopt.task.wording import listed, quoted
 
 LEAST_OPSET: Final = 13
@@ -48,7 +49,7 @@ class BroughtGraph:
     content: bytes  # of the file; weights that lay beside it are inside
     inlined: bool
     opset: int
-    inputs: tuple[GraphInput, ...]
+    inputs: tuple[GraphInput, ...]  # none of a bundle's, whose front knows them
     scores: str  # the output that is judged: the first of floats, a row of them or one for each row
     weights: Mapping[str, int]  # constant numbers by operator
 
@@ -56,12 +57,9 @@ class BroughtGraph:
 def read_graph(path: Path) -> BroughtGraph:
     """Read and check an ONNX file. Raises DataError with all that is wrong with it."""
     model, content, inlined = _loaded(path)
-    try:
-        onnx.checker.check_model(model)
-    except (onnx.checker.ValidationError, ValueError) as error:
-        raise DataError(f"{path} is no valid ONNX graph: {_first_line(error)}.", "Export it again.") from None
+    _check(model, path)
     problems: list[Problem] = []
-    weights, opset = _weights(model.graph), _opset(model)
+    weights, opset = _weights(model), _opset(model)
     if opset < LEAST_OPSET and not any(op in weights for op in TREES):
         problems.append(_too_old(path, opset))
     inputs = _inputs(model.graph, problems)
@@ -71,6 +69,31 @@ def read_graph(path: Path) -> BroughtGraph:
     return BroughtGraph(
         path=path, content=content, inlined=inlined, opset=opset, inputs=inputs, scores=scores, weights=weights
     )
+
+
+def read_bundled(path: Path, content: bytes, scores: str) -> BroughtGraph:
+    """The graph of a bundle, whose front knows its inputs. `path`: what it is called. Raises DataError."""
+    try:
+        model = onnx.load_model_from_string(content)
+    except (DecodeError, ValueError):
+        raise DataError(f"{path} is no ONNX file.", "Export the bundle again.") from None
+    _check(model, path)
+    return BroughtGraph(
+        path=path,
+        content=content,
+        inlined=False,
+        opset=_opset(model),
+        inputs=(),
+        scores=scores,
+        weights=_weights(model),
+    )
+
+
+def _check(model: onnx.ModelProto, path: Path) -> None:
+    try:
+        onnx.checker.check_model(model)
+    except (onnx.checker.ValidationError, ValueError) as error:
+        raise DataError(f"{path} is no valid ONNX graph: {_first_line(error)}.", "Export it again.") from None
 
 
 def _loaded(path: Path) -> tuple[onnx.ModelProto, bytes, bool]:
@@ -184,12 +207,16 @@ def _told(value: onnx.ValueInfoProto) -> str:
     return f"{value.name} {_dtype(tensor.elem_type)} ({', '.join(sizes)})"
 
 
-def _weights(graph: onnx.GraphProto) -> dict[str, int]:
-    """Constant float32 numbers that each operator of PRODUCTS multiplies with, and nodes of TREES."""
+def _weights(model: onnx.ModelProto) -> dict[str, int]:
+    """Constant float32 numbers that each operator of PRODUCTS multiplies with, and nodes of TREES.
+
+    What is of a pipeline's preprocessing does not count.
+    """
+    graph = model.graph
     tensors = {i.name: i for i in graph.initializer} | {node.output[0]: t for node, t in _constant_nodes(graph)}
     sizes = {name: math.prod(t.dims) for name, t in tensors.items() if t.data_type == onnx.TensorProto.FLOAT}
     found: dict[str, int] = {}
-    for node in graph.node:
+    for node in model_nodes(model):
         if node.op_type in PRODUCTS:
             found[node.op_type] = found.get(node.op_type, 0) + sum(sizes.get(name, 0) for name in node.input[:2])
         elif node.op_type in TREES:
