@@ -4,6 +4,7 @@ import io
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from autoopt.app.forms import shown_forms
 from autoopt.app.options import Places
 from autoopt.app.sheet import contact_sheet
 from autoopt.app.studies import open_ledger
@@ -85,6 +86,7 @@ def study_view(study: Study, *, images: bool = True) -> StudyView:
         exports = ledger.exports(study.name)
     context, trials, manifest = study.context, tuple(study.trials), _manifest(study)
     exported = next((t for t in trials if manifest and t.number == manifest["trial"]), None)
+    forms, spared = shown_forms(context, trials, (manifest["trial"], manifest["chosen"]) if manifest else None)
     return StudyView(
         study=study.row,
         facts=context.facts,
@@ -95,6 +97,8 @@ def study_view(study: Study, *, images: bool = True) -> StudyView:
         best=exported or study.best or study.nearest_miss,
         verified=_verified(manifest) if manifest and exported else None,
         test_looks=sum(e.test is not None for e in exports),
+        forms=forms,
+        spared=spared,
         images=contact_sheet(context.snapshot, context.facts) if images else {},
         **_of_manifest(manifest if exported else None),
     )
@@ -126,6 +130,7 @@ def _verified(manifest: dict[str, Any]) -> VerifyResult:
         float_artifact=artifacts["float"],
         twin=artifacts.get("quantized"),
         twin_reason=manifest["twin_reason"],
+        twin_compared=manifest.get("twin_compared", ""),  # older bundles have none, nor what was tried
         tried=tuple(manifest.get("twins_tried", ())),
         baseline={k: v for k, v in manifest["baseline"].items() if v is not None},
         notes=tuple(manifest["notes"]),

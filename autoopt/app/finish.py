@@ -7,6 +7,7 @@ from pathlib import Path
 
 from autoopt.app.context import StudyContext
 from autoopt.app.ensembling import Ensembler, member_teachers
+from autoopt.app.forms import shown_forms
 from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked
 from autoopt.app.settled_serving import serving_s, with_serving
@@ -268,6 +269,7 @@ class Finisher:
     def _contents(self, exported: Exported) -> BundleContents:
         study = self._ledger.study(self._context.study.name)
         trials, looks = self._ledger.trials(study.name), self._writer.test_looks()
+        forms, spared = shown_forms(self._context, trials, (exported.trial.number, exported.chosen))
         view = StudyView(
             study=study,
             facts=self._context.facts,
@@ -280,6 +282,8 @@ class Finisher:
             test_looks=looks,
             chosen=exported.chosen,
             missed=exported.missed,
+            forms=forms,
+            spared=spared,
             environment=environment(),  # and no images: a bundle is passed on, and need not show what it learned from
         )
         return BundleContents(

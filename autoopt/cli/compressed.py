@@ -7,7 +7,7 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
-from autoopt.app.forms import EXPORTED, ladder, smallest_of
+from autoopt.app.forms import shown_forms, smallest_of
 from autoopt.app.study import Study
 from autoopt.cli.screen import place
 from autoopt.values import SIZE_BYTES, format_bytes
@@ -22,12 +22,15 @@ def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | N
         left = heading == "form"
         table.add_column(heading, justify="left" if left else "right", header_style="dim", no_wrap=not left)
     table.add_column("verdict", overflow="fold", header_style="dim")
-    for rung in ladder(study.trials, exported, study.context.limits):
-        style = "bold" if rung.verdict.startswith(EXPORTED) else ""
-        told = (rung.form, rung.quality, rung.drop, rung.latency, rung.batch, rung.size)
+    lines, spared = shown_forms(study.context, study.trials, exported)
+    for line in lines:
+        style = "bold" if line.exported else ""
+        told = (line.form, line.quality, line.drop, line.latency, line.batch, line.size)
         cells = [Text(cell, style=style) for cell in told]
-        table.add_row(str(rung.number), *cells, Text(rung.verdict, style=style or "dim"))
+        table.add_row(str(line.number), *cells, Text(line.verdict, style=style or "dim"))
     console.print(table)
+    if spared:
+        console.print(Text(spared, style="dim"))
     console.print()
 
 

@@ -12,9 +12,21 @@ from markupsafe import Markup
 
 from autoopt import __version__
 from autoopt.report.charts import families, front_chart, history_chart
-from autoopt.report.tables import MAX_TRIALS, asked, failures, interval, pair_lines, roles, trial_line, trial_lines
+from autoopt.report.serving import served_words
+from autoopt.report.tables import (
+    MAX_TRIALS,
+    asked,
+    failures,
+    interval,
+    pair_lines,
+    roles,
+    trial_line,
+    trial_lines,
+    twin_form,
+    twin_lines,
+)
 from autoopt.report.view import StudyView
-from autoopt.report.wording import NONE, data_words, fallen_twins, measure_cells, milliseconds, number
+from autoopt.report.wording import NONE, data_words, measure_cells, milliseconds, number
 from autoopt.space import Recipe
 from autoopt.task.facts import Role
 from autoopt.values import TrialState, format_bytes, format_seconds
@@ -59,6 +71,7 @@ def _context(view: StudyView) -> dict[str, Any]:
         "metric": facts.metric,
         "rising": rising,
         "best": view.best,
+        "best_words": _best_words(view),
         "verified": view.verified,
         "artifact": view.artifact,
         "missed": view.missed or _missed(view),
@@ -66,17 +79,21 @@ def _context(view: StudyView) -> dict[str, Any]:
         "counts": _counts(view),
         "spent": format_seconds(view.study.spent_s),
         "front_chart": front_chart(view.trials, view.front, view.best, view.limits, rising=rising),
-        "history": history_chart(view.trials, rising=rising),
-        "families": families(view.trials, rising=rising),
+        "history": None if view.forms else history_chart(view.trials, rising=rising),
+        "families": () if view.forms else families(view.trials, rising=rising),
+        "forms": view.forms,
+        "spared": view.spared,
         "pair": pair_lines(view),
-        "fallen_twins": fallen_twins(view.verified.tried, view.verified.twin_reason) if view.verified else [],
+        "twins": twin_lines(view),
+        "twin_form": twin_form(view),
+        "served": served_words({"serving": view.artifact.serving}) if view.artifact else "",
         "front_rows": FRONT_ROWS,
-        "front": [trial_line(t, view.best) for t in view.front],
+        "front": [] if view.forms else [trial_line(t, view.best) for t in view.front],
         "baseline": _baseline(view, "valid"),
         "trials": lines,
         "hidden_trials": max(0, len(view.trials) - len(lines)),
         "max_trials": MAX_TRIALS,
-        "failures": failures(view.trials),
+        "failures": () if view.forms else failures(view.trials),  # with forms, each has its verdict
         "data_words": data_words(facts),
         "roles": roles(facts),
         "images": view.images,
@@ -145,6 +162,12 @@ def _baseline_figure(view: StudyView, split: str) -> tuple[Figure, ...]:
 def _baseline(view: StudyView, split: str) -> str | None:
     value = view.verified.baseline.get(split) if view.verified else None
     return None if value is None else number(value)
+
+
+def _best_words(view: StudyView) -> str:
+    """The form of a model that came trained, else the model."""
+    form = next((line.form for line in view.forms if view.best and line.number == view.best.number), "")
+    return form or (str(view.best.recipe.get("model", "")) if view.best else "")
 
 
 def _missed(view: StudyView) -> str:

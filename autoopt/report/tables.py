@@ -8,8 +8,19 @@ from typing import Any
 
 from autoopt.ledger import TrialRow
 from autoopt.report.view import StudyView
-from autoopt.report.wording import NONE, choices_that_matter, data_words, measure_cells, milliseconds, number
+from autoopt.report.wording import (
+    NONE,
+    choices_that_matter,
+    data_words,
+    form_words,
+    measure_cells,
+    milliseconds,
+    number,
+    quantized_form,
+)
+from autoopt.space.ensembles import is_ensemble
 from autoopt.stages.contract import VerifiedArtifact
+from autoopt.stages.judge import bare_reason
 from autoopt.task.facts import Role, TaskFacts
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measurement, TrialState, format_bytes, format_seconds
 
@@ -51,6 +62,18 @@ class PairLine:
     change: str
     original_share: float | None = None
     twin_share: float | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class TwinLine:
+    """A form that was tried as the twin; `holds`: the one that was taken."""
+
+    form: str
+    quality: str
+    latency: str
+    size: str
+    verdict: str
+    holds: bool
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -116,6 +139,33 @@ def pair_lines(view: StudyView) -> tuple[PairLine, ...]:
     lines.append(_cost_line("size", sizes, [format_bytes(s) for s in sizes], "smaller", "larger"))
     agreed = [_agreement(a.parity) for a in pair]
     return (*lines, PairLine(name="same label as the trained model", original=agreed[0], twin=agreed[1], change=""))
+
+
+def twin_lines(view: StudyView) -> tuple[TwinLine, ...]:
+    """What was tried as the twin, in that order; none where the first was taken: the pair says all of it."""
+    tried = view.verified.tried if view.verified else ()
+    lines = tuple(_twin_line(attempt) for attempt in tried)
+    return lines if any(not line.holds for line in lines) else ()
+
+
+def _twin_line(attempt: Mapping[str, Any]) -> TwinLine:
+    reason = bare_reason(str(attempt["reason"]))
+    return TwinLine(
+        form=form_words(attempt["form"]),
+        quality=number(attempt["valid"]) if "valid" in attempt else NONE,
+        latency=milliseconds(attempt["latency_ms"]) if "latency_ms" in attempt else NONE,
+        size=format_bytes(attempt["bytes"]) if "bytes" in attempt else NONE,
+        verdict=reason or "taken as the twin",
+        holds=not reason,
+    )
+
+
+def twin_form(view: StudyView) -> str:
+    """`static_int8, keep_float 1`, of the twin; '' where there is none, or where it has as many as its members."""
+    twin = view.verified.twin if view.verified else None
+    if twin is None or is_ensemble(twin.recipe):
+        return ""
+    return form_words(form) if (form := quantized_form(twin.recipe)) else ""
 
 
 def interval(measured: Measurement) -> str:

@@ -11,6 +11,21 @@ from autoopt.values import Limit, Objective
 
 
 @dataclass(frozen=True, kw_only=True)
+class FormLine:
+    """A form of a model that came trained, as a line of the table that page and terminal show."""
+
+    number: int
+    form: str
+    quality: str
+    drop: str
+    latency: str
+    batch: str
+    size: str
+    verdict: str
+    exported: bool
+
+
+@dataclass(frozen=True, kw_only=True)
 class StudyView:
     """A study as the report sees it."""
 
@@ -25,6 +40,8 @@ class StudyView:
     test_looks: int
     chosen: str = ""  # "float" or "quantized"; '' when it is what the best trial's recipe deploys
     missed: str = ""  # limits that the chosen artifact breaks, in words
+    forms: tuple[FormLine, ...] = ()  # of a model that came trained: each that was measured
+    spared: str = ""  # of their usual ones, which were not tried and why, in a sentence
     environment: Mapping[str, Any] = field(default_factory=dict)  # where the export was measured
     images: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # by class some of its images, as data URIs
 

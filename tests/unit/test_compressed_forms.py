@@ -80,11 +80,13 @@ def test_each_form_is_told_with_why_it_fell() -> None:
         "slower than the float graph with one row",
         "it has no trees",
     ]
+    assert [r.number for r in rungs if r.exported] == [1]
     assert [r.drop for r in rungs][:3] == ["0 %", "0 %", "2 %"]
     (alone,) = ladder([FLOAT], (0, "float"), LIMITS)
     assert alone.verdict == "exported, as it came: no form takes its place"
     (beside,) = ladder([FLOAT], (0, "quantized"), LIMITS)
     assert "found at the end" in beside.verdict
+    assert not beside.exported
 
 
 @pytest.mark.parametrize(
@@ -112,12 +114,13 @@ def test_a_pruned_network_is_a_form_of_one_that_came_trained() -> None:
     pruned = form(1, "none", ms=0.05, size=200)
     pruned = replace(pruned, recipe={**pruned.recipe, "model": "as_built", "prune": "channels", "prune.share": 0.3})
     tuned = form(2, "static_int8", ms=0.05, size=100)
-    tuned = replace(tuned, recipe={**pruned.recipe, "quantize": "static_int8", "qat": True})
+    taught = {"prune.taught": 0.5, "quantize": "static_int8", "qat": True}
+    tuned = replace(tuned, recipe={**pruned.recipe, **taught})
     assert twin([pruned, FLOAT], "maximize") is pruned
     assert [r.form for r in ladder([FLOAT, pruned, tuned], (2, "quantized"), LIMITS)] == [
         "float",
         "pruned 0.3",
-        "pruned 0.3, static_int8, qat",
+        "pruned 0.3, taught, static_int8, qat",
     ]
     assert [is_form(t.recipe, came_trained=True) for t in (FLOAT, pruned, tuned)] == [False, True, True]
     assert not is_form(pruned.recipe, came_trained=False)

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 from support_bundle import study_row, trial_row
 
-from autoopt.report import StudyView, render_report
+from autoopt.report import FormLine, StudyView, render_report
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts, TensorFacts
 from autoopt.values import Limit, Measurement, TrialState, parse_objectives
@@ -127,6 +127,17 @@ def view(**changes: Any) -> StudyView:
     return replace(found, **changes)
 
 
+def form_line(number: int, form: str, verdict: str, **changes: Any) -> FormLine:
+    figures = {"quality": "0.9300", "drop": "0.1 %", "latency": "0.02 ms", "batch": "2.0 ms", "size": "20 kB"}
+    return FormLine(**{"number": number, "form": form, "verdict": verdict, "exported": False, **figures, **changes})
+
+
+TRIED = (
+    {"form": {"quantize": "static_int8"}, "valid": 0.71, "latency_ms": 0.0312, "bytes": 21_000, "reason": "it loses."},
+    {"form": {"quantize": "fp16"}, "reason": ""},
+)
+
+
 def headline(text: str) -> list[str]:
     return re.findall(r'<p class="value">(.*?)</p>', text)
 
@@ -158,6 +169,37 @@ def test_everything_asked_for_is_on_the_page() -> None:
         assert told in text, told
 
 
+def test_the_forms_of_what_came_trained_stand_in_for_the_front() -> None:
+    forms = (
+        form_line(0, "float", "as it came"),
+        form_line(1, "static_int8", "exported", exported=True),
+        form_line(3, "compact", "the loss became NaN at step 7"),
+    )
+    text = render_report(view(forms=forms, spared="3 forms were not tried: static_int8 lost 0.1 %"))
+    page = Page(text)
+    assert "3 forms were not tried: static_int8 lost 0.1 %." in page.text
+    assert "trial 1 (static_int8)" in page.text
+    assert all(line.drop in page.text and line.batch in page.text for line in forms)
+    assert re.findall(r'<span class="tag">(.*?)</span>', text) == ["exported"]
+    assert page.text.count("the loss became NaN at step 7") == 1
+    assert not {"The front", "The search", "What each model reached", "Not usable"} & set(
+        re.findall("<h2>(.*?)<", text)
+    )
+
+
+def test_what_was_tried_as_the_twin_is_a_table_with_why_it_fell() -> None:
+    twin = artifact("quantized", recipe={"model": "mlp", "quantize": "fp16"}, serving={})
+    text = render_report(view(verified=verified(twin=twin, tried=TRIED, twin_compared="1.8 times smaller")))
+    page = Page(text)
+    section = page.text[page.text.index("What was tried as the twin") :]
+    for told in ("static_int8", "0.7100", "0.0312 ms", "21 kB", "it loses.", "taken as the twin"):
+        assert told in section, told
+    assert "its quantized twin (fp16)" in page.text
+    assert "Beyond the noise, the twin is: 1.8 times smaller." in page.text
+    held = render_report(view(verified=verified(tried=TRIED[1:])))
+    assert "What was tried as the twin" not in held, "the pair says all of it"
+
+
 def test_failures_of_one_kind_are_one_line() -> None:
     text = render_report(view())
     assert text.count("the loss became NaN") == 1
@@ -181,6 +223,7 @@ def evil_view() -> StudyView:
     trial = trial_row(0, 0.9, 0.1, 10.0, recipe={"model": EVIL, "x": EVIL}, source=EVIL)  # type: ignore[arg-type]
     failed = trial_row(1, None, state=TrialState.FAILED, reason="error", message=EVIL, recipe={"model": EVIL})
     column = ColumnFacts(name=EVIL, role=Role.TEXT, used=False, note=EVIL)
+    evil_form = {"form": {"quantize": EVIL}, "reason": EVIL}
     evil = facts(name=EVIL, target=EVIL, classes=(EVIL, "b"), columns=(column,), warnings=(EVIL,), split=EVIL)
     return view(
         study=study_row(name=EVIL, spec={"seed": EVIL, "space": {"source": EVIL}}, created_at=EVIL),
@@ -188,8 +231,10 @@ def evil_view() -> StudyView:
         trials=(trial, failed),
         front=(trial,),
         best=trial,
-        verified=verified(twin_reason=EVIL, notes=(EVIL,)),
+        verified=verified(twin_reason=EVIL, twin_compared=EVIL, notes=(EVIL,), tried=(evil_form,)),
         missed=EVIL,
+        forms=(form_line(0, EVIL, EVIL),),
+        spared=EVIL,
         environment={"cpu": EVIL, "libraries": {EVIL: EVIL}},
     )
 
