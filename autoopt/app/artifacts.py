@@ -39,15 +39,16 @@ def export_bundle(
     output: str | Path,
     sign: str | None = None,
     targets: tuple[str, ...] | None = None,
+    seconds: float | None = None,
 ) -> Path:
     """Verify a pick and write its bundle, signed with the key in the file `sign`; returns the folder.
 
-    `targets`: runtimes that may serve it, in place of the study's.
+    `targets`: runtimes that may serve it, in place of the study's. `seconds`: as `Study.export`.
     Raises OptionError, StudyError.
     """
     folder = Path(output).absolute()  # the ledger remembers it, and later commands run elsewhere
     check_target(Path(output))
-    return Study(study, places).export(folder, pick=pick, sign=sign, targets=targets)
+    return Study(study, places).export(folder, pick=pick, sign=sign, targets=targets, seconds=seconds)
 
 
 def predict_file(

@@ -9,7 +9,7 @@ from autoopt.ledger import TrialRow
 from autoopt.orchestrator.attempts import planner_outcome
 from autoopt.orchestrator.selection import SAME_SIZE, as_it_came, feasible, is_slower, value
 from autoopt.report import FormLine
-from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds, quantized_form
+from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds, pruned_words, quantized_form
 from autoopt.space import Recipe
 from autoopt.strategies import Qat
 from autoopt.strategies.deploying.mending import only_mends
@@ -89,10 +89,10 @@ def _is_original(trial: TrialRow) -> bool:
 
 
 def form_of(recipe: Mapping[str, Any]) -> str:
-    """A recipe of a network that came trained: `static_int8, keep_float 1`, `pruned 0.3, static_int8`, `float`."""
+    """A recipe of a network that came trained: `pruned 0.3, taught, static_int8, keep_float 1`, `float`."""
     if as_it_came(recipe):
         return "float"
-    found = [f"pruned {recipe.get('prune.share', 0):.2g}"] if recipe.get("prune", "none") != "none" else []
+    found = pruned_words(recipe)
     found += [form_words(quantized_form(recipe))] if recipe.get("quantize", "none") != "none" else []
     return ", ".join([*found, *([Qat.name] if Qat.from_recipe(Recipe(recipe)).on else [])])
 

@@ -25,7 +25,7 @@ def settled(verified: VerifyResult, tried: Sequence[Mapping[str, Any]], *, is_pi
         return replace(found, twin_reason=_STAYS + bare_reason(verified.twin_reason))
     sample = {name: values for name, values in verified.sample.items() if name != "quantized"}
     reason = _why_there_is_none(tried) or verified.twin_reason
-    return replace(found, twin=None, twin_reason=reason, twin_compared="", sample=sample)
+    return replace(found, twin=None, twin_reason=reason, twin_compared="", twin_weights={}, sample=sample)
 
 
 def _why_there_is_none(tried: Sequence[Mapping[str, Any]]) -> str:

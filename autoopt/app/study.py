@@ -89,11 +89,14 @@ class Study:
         observer: Observer | None = None,
         sign: str | Path | None = None,
         targets: Sequence[str] | None = None,
+        seconds: float | None = None,
     ) -> Path:
         """Verify a pick and its twin and write the bundle; returns its folder.
 
         `pick`: 'best', 'fastest', 'smallest' or a trial's number. `sign`: a PEM file with a private Ed25519 key.
         `targets`: runtimes that may serve it, such as 'openvino'; by default those of the search.
+        `seconds`: about how long finding its twin and measuring may take, by default a few; with minutes, forms that
+        learn first are among those that are tried where int8 loses too much.
         Raises StudyError, OptionError.
         """
         raise_all(targets_problems(targets))
@@ -115,7 +118,7 @@ class Study:
                 observer=observer or Silent(),
             )
             place = str(Path(folder).absolute())
-            seconds = EXPORT_MEASURING_S + (0.0 if targets is None else TARGETS_S)
+            seconds = EXPORT_MEASURING_S + (0.0 if targets is None else TARGETS_S) if seconds is None else seconds
             exported = finisher.export(str(pick), output=place, seconds=seconds, key=key)
             outbox.drain(writer, until_s=10.0)
         return exported.folder

@@ -7,14 +7,16 @@ from typing import Any
 from autoopt.space import Untold
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
-from autoopt.stages.contract import VerifyResult
+from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.stages.judge import bare_reason, relative_loss
-from autoopt.strategies import Quantize, twin_values
+from autoopt.strategies import Prune, Quantize, models, twin_values
+from autoopt.strategies.shrinking.prune import CHANNELS, NONE
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
 
 STATIC = "static_int8"
 CLIMBS: tuple[Mapping[str, Value], ...] = (
+    {"quantize.calibration": "entropy"},
     {"quantize.calibration": "percentile"},
     {"quantize.keep_float": 1},
     {"quantize.keep_float": 2},
@@ -23,6 +25,16 @@ CLIMBS: tuple[Mapping[str, Value], ...] = (
 )
 """What is tried of static int8 where it loses too much: other ranges, then the most sensitive layers in float, then a
 short fine-tuning in int8 of the weights that the float artifact keeps."""
+SMALLER: Mapping[str, Value] = {
+    "quantize": "fp16",
+    "prune": CHANNELS,
+    "prune.share": 0.5,
+    "prune.epochs": 8,
+    "prune.rate_share": 1.0,
+    "prune.taught": 0.5,
+}
+"""After them: a smaller network, taught by the one it is cut out of. What int8 breaks, half precision keeps, and half
+the channels in it are smaller and faster than all of them in int8."""
 TRIMMED = "trimmed"
 TRIMS: tuple[Mapping[str, Value], ...] = (
     {"quantize.score_change": 0.2},
@@ -38,6 +50,8 @@ SAFEST = ("fp16", "compact")
 LEAST_S = 1.0
 ATTEMPT_SHARE = 1 / 6
 """Of the time that is left, at most, goes into one rung: with a third, the first leaves too little for a second."""
+LEARNING_SHARE = 0.4
+"""The same for one that learns for epochs, the last of the climb."""
 
 Attempt = Callable[[Mapping[str, Value], float], VerifyResult]
 """Builds and measures the twin of these changes for about so many seconds; the test split is not looked at."""
@@ -56,12 +70,22 @@ def rungs_of(recipe: Recipe) -> tuple[Mapping[str, Value], ...]:
     if STATIC not in values:
         return tuple(plain)
     place = values.index(STATIC) + 1
-    return (*plain[:place], *({"quantize": STATIC, **climb} for climb in CLIMBS), *plain[place:])
+    climbs = [{"quantize": STATIC, **climb} for climb in CLIMBS]
+    if models()[str(recipe["model"])].learns_in_steps and recipe.get("prune", NONE) == NONE:
+        climbs.append(dict(SMALLER))
+    return (*plain[:place], *climbs, *plain[place:])
 
 
 def fitting(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> tuple[Mapping[str, Value], ...]:
-    """Those whose form means anything for this task."""
-    return tuple(r for r in rungs if Quantize.value_applies(r["quantize"], facts, slot) is None)
+    """Those whose form means anything for this task, and can be had here."""
+
+    def fits(rung: Mapping[str, Value]) -> bool:
+        pruning = rung.get("prune", NONE)
+        return not any(
+            (Quantize.value_applies(rung["quantize"], facts, slot), Prune.value_applies(pruning, facts, slot))
+        )
+
+    return tuple(rung for rung in rungs if fits(rung))
 
 
 def why_none_fits(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> str:
@@ -77,24 +101,26 @@ def climbed(
 ) -> tuple[Mapping[str, Value] | None, tuple[Mapping[str, Any], ...]]:
     """The first rung whose twin is as promised, None where there is none; and what was tried, for the manifest.
 
-    Rungs that mend a loss of quality are left out where the form before them lost none. It climbs while the time until
-    `until` (time.monotonic) is twice what the last attempt took, then tries the safest; the first is always made,
-    unless there is no other.
+    Rungs that mend a loss of quality are left out where the last form that was built lost none. It climbs while the
+    time until `until` (time.monotonic) is twice what the last attempt took, then tries the safest; the first is always
+    made, unless there is no other.
     """
     if len(rungs) < 2:
         return (rungs[0] if rungs else None), ()
     tried: list[Mapping[str, Any]] = []
-    left, too_much = list(rungs), True
+    left, too_much = list(rungs), False
     while left:
         rung = left.pop(0)
         if tried and _mends_a_loss(rung) and not too_much:
             continue
         began = time.monotonic()
-        found = attempt(rung, max(LEAST_S, ATTEMPT_SHARE * (until - began)))
+        share = LEARNING_SHARE if "prune" in rung else ATTEMPT_SHARE
+        found = attempt(rung, max(LEAST_S, share * (until - began)))
         tried.append(told(rung, found))
         if found.twin is not None and not found.twin_reason:
             return rung, tuple(tried)
-        too_much = _loses_too_much(facts, found, tolerance)
+        if found.twin is not None:
+            too_much = _loses_too_much(facts, found.float_artifact, found.twin, tolerance)
         if until - time.monotonic() < 2 * (time.monotonic() - began):
             left = safer(left)
     return None, tuple(tried)
@@ -102,7 +128,7 @@ def climbed(
 
 def safer(rungs: Sequence[Mapping[str, Value]]) -> list[Mapping[str, Value]]:
     """Of these, the one to try where there is time for one; none where all are as daring as the others."""
-    return [rung for rung in rungs if rung["quantize"] in SAFEST][:1]
+    return [rung for rung in rungs if rung["quantize"] in SAFEST and rung.get("prune", NONE) == NONE][:1]
 
 
 def told(rung: Mapping[str, Value], found: VerifyResult) -> dict[str, Any]:
@@ -128,8 +154,5 @@ def _mends_a_loss(rung: Mapping[str, Value]) -> bool:
     return len(rung) > 1 or rung["quantize"] in FINER
 
 
-def _loses_too_much(facts: TaskFacts, found: VerifyResult, tolerance: float) -> bool:
-    """Whether it was built, and has lost more than the tolerance."""
-    if found.twin is None:
-        return False
-    return relative_loss(facts, found.float_artifact.valid.value, found.twin.valid.value) > tolerance
+def _loses_too_much(facts: TaskFacts, original: VerifiedArtifact, twin: VerifiedArtifact, tolerance: float) -> bool:
+    return relative_loss(facts, original.valid.value, twin.valid.value) > tolerance

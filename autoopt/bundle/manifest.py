@@ -1,6 +1,7 @@
 """The manifest: what a bundle holds, what was measured, and the hash of every file."""
 
 import platform
+from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
@@ -8,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from autoopt import __version__
-from autoopt.bundle.contents import MANIFEST, SCHEMA_VERSION, BundleContents, file_of
+from autoopt.bundle.contents import MANIFEST, SCHEMA_VERSION, BundleContents, file_of, weights_of
 from autoopt.bundle.own_module import is_torch, module_json
 from autoopt.errors import BundleError
 from autoopt.files import sha256_file
@@ -41,7 +42,7 @@ def _cpu_model() -> str:
     return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), "unknown")
 
 
-def _artifact(artifact: VerifiedArtifact, folder: Path) -> dict[str, Any]:
+def _artifact(artifact: VerifiedArtifact, weights: Iterable[str], folder: Path) -> dict[str, Any]:
     if sha256_file(folder / file_of(artifact)) != artifact.sha256:
         raise BundleError(
             f"{artifact.file} is no longer the {artifact.role} graph that was verified, so nothing was exported. "
@@ -59,12 +60,14 @@ def _artifact(artifact: VerifiedArtifact, folder: Path) -> dict[str, Any]:
         "parity": dict(artifact.parity),
         "serving": dict(artifact.serving),
         "recipe": dict(artifact.recipe),
+        "weights": sorted(weights),
     }
 
 
 def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
     """The manifest of the files that lie in `folder`, itself left out. Raises BundleError for a graph that changed."""
     facts, verified = contents.facts, contents.verified
+    pair = [a for a in (verified.float_artifact, verified.twin) if a is not None]
     files = sorted(p for p in folder.rglob("*") if p.is_file() and p.name != MANIFEST)
     return {
         "schema_version": SCHEMA_VERSION,
@@ -88,7 +91,7 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "twin_reason": verified.twin_reason,
         "twin_compared": verified.twin_compared,
         "twins_tried": [dict(attempt) for attempt in verified.tried],
-        "artifacts": [_artifact(a, folder) for a in (verified.float_artifact, verified.twin) if a is not None],
+        "artifacts": [_artifact(a, weights_of(verified, a.role), folder) for a in pair],
         "baseline": {"valid": verified.baseline.get("valid"), "test": verified.baseline.get("test")},
         "test_looks": contents.test_looks,
         "notes": list(verified.notes),

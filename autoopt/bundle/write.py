@@ -6,7 +6,7 @@ import secrets
 import shutil
 from pathlib import Path
 
-from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, BundleContents, file_of
+from autoopt.bundle.contents import FRONT, GRAPHS, MANIFEST, SAMPLE, WEIGHTS, BundleContents, file_of, weights_of
 from autoopt.bundle.manifest import manifest_json
 from autoopt.bundle.mlmodel import ENVIRONMENT, EXAMPLE, REQUIREMENTS, write_mlmodel
 from autoopt.bundle.own_module import is_torch
@@ -77,7 +77,7 @@ def _usual_names(folder: Path) -> set[str]:
         return set()
     with (folder / MANIFEST).open("rb") as file:
         ours = b'"schema_version"' in file.read(1000)
-    weights = {str(p.relative_to(folder)) for p in (folder / "weights").glob("*")}
+    weights = {str(p.relative_to(folder)) for p in (folder / WEIGHTS).glob("*")}
     return {FRONT, SAMPLE, *GRAPHS.values(), WEIGHTS_FILE, *OTHER_FILES, *weights} if ours else set()
 
 
@@ -152,10 +152,11 @@ def _fill(building: Path, contents: BundleContents) -> None:
     (building / "recipe.yaml").write_text(head + Recipe(contents.trial.recipe).to_yaml(), encoding="utf-8")
     if not is_torch(verified.float_artifact):  # weights run in the user's own code alone: `predict --task`
         write_script(building, contents, facts.raw_form)
-    weights = building / "weights"
+    kept = weights_of(verified, "float") | weights_of(verified, "quantized")
+    kept |= {name: path for name, path in verified.weights.items() if name == AUGMENTED}
     if verified.weights:
-        weights.mkdir()
-    for name, source in verified.weights.items():
-        shutil.copyfile(source, (building if name == AUGMENTED else weights) / Path(name).name)
+        (building / WEIGHTS).mkdir()
+    for name, source in kept.items():
+        shutil.copyfile(source, building / name)
     (building / "report.html").write_text(contents.report_html, encoding="utf-8")
     write_mlmodel(building, contents)

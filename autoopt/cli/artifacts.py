@@ -5,7 +5,7 @@ import shlex
 
 import click
 
-from autoopt.cli.shared import TARGETS_HELP, named, place_options, places
+from autoopt.cli.shared import TARGETS_HELP, duration_option, named, place_options, places
 
 key_option = click.option("--verify-key", metavar="FILE", help="Public Ed25519 key (PEM) that it must be signed with.")
 task_option = click.option(
@@ -46,6 +46,9 @@ def report(
 @click.option("-o", "--output", required=True, metavar="FOLDER", help="Where the bundle goes.")
 @click.option("--sign", metavar="FILE", help="Sign it with this private Ed25519 key (PEM).")
 @click.option("--targets", metavar="A,B", help=TARGETS_HELP)
+@click.option(
+    "--time", "time_s", metavar="5m", callback=duration_option, help="To find and measure its twin in. Default: 4s"
+)
 @place_options
 def export(
     study: str,
@@ -53,12 +56,17 @@ def export(
     output: str,
     sign: str | None,
     targets: str | None,
+    time_s: float | None,
     debug: bool,
     home: str | None,
     storage: str | None,
     tracking_uri: str | None,
 ) -> int:
-    """Verify a trial of STUDY and its quantized twin, and write them as a bundle."""
+    """Verify a trial of STUDY and its quantized twin, and write them as a bundle.
+
+    Where int8 loses more than the tolerance, more forms of the twin are tried, as long as there is time: of a network
+    also such that learn for some epochs, in int8, or with half the channels, taught by the whole network.
+    """
     from rich.text import Text
 
     from autoopt.app.artifacts import export_bundle
@@ -70,7 +78,7 @@ def export(
     console = console_for(as_json=False)
     with console.status("verifying, measuring, writing ..."):
         where = places(home, storage, tracking_uri, also=targets_problems(named(targets)))
-        folder = export_bundle(study, where, pick, output, sign, named(targets))
+        folder = export_bundle(study, where, pick, output, sign, named(targets), time_s)
     manifest = json.loads((folder / "manifest.json").read_text())
     print_exported(console, manifest)
     console.print(Text(f"bundle: {place(folder)} (trial {manifest['trial']})", style="bold green"), soft_wrap=True)

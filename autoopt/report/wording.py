@@ -9,6 +9,7 @@ from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.stages.judge import bare_reason
 from autoopt.strategies import catalogue
 from autoopt.strategies.networks.own_network import BUILD
+from autoopt.strategies.shrinking.prune import Prune
 from autoopt.strategies.shrinking.qat import Qat
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
 from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Measures, format_bytes
@@ -108,10 +109,20 @@ def fallen_twins(tried: Sequence[Mapping[str, Any]], told: str = "") -> list[str
 
 
 def form_words(changes: Mapping[str, Any]) -> str:
-    """`static_int8, keep_float 1`."""
+    """`static_int8, keep_float 1`; `fp16, pruned 0.5, taught`."""
     form = [str(changes["quantize"])]
-    others = [(n.rpartition(".")[2], v) for n, v in changes.items() if n != "quantize"]
-    return ", ".join(form + [n if v is True else f"{n} {v}" for n, v in others])
+    others = [
+        (n.rpartition(".")[2], v) for n, v in changes.items() if n.partition(".")[0] != "prune" and n != "quantize"
+    ]
+    return ", ".join([*form, *(n if v is True else f"{n} {v}" for n, v in others), *pruned_words(changes)])
+
+
+def pruned_words(recipe: Mapping[str, Any]) -> list[str]:
+    """What pruning took and how the rest was tuned: `pruned 0.5`, `taught`; nothing of a network that is whole."""
+    if recipe.get("prune", "none") == "none":
+        return []
+    pruning = Prune.from_recipe(Recipe(recipe))
+    return [f"pruned {pruning.share:.2g}", *(["taught"] if pruning.taught > 0 else [])]
 
 
 def _figures(attempt: Mapping[str, Any]) -> str:

@@ -218,6 +218,7 @@ class VerifyResult:
     twin_reason: str  # why there is no twin, or what is wrong with it; '' when it is as promised
     twin_compared: str = ""  # the twin beside the float artifact, in words with figures
     weights: Mapping[str, str] = field(default_factory=dict)  # name in the bundle → absolute path in the store
+    twin_weights: Mapping[str, str] = field(default_factory=dict)  # the same of a twin that is made of others
     sample: Mapping[str, Any] = field(
         default_factory=dict
     )  # {"columns": {name: [values]}, "float": [[...]], "quantized": [[...]]}
@@ -234,6 +235,7 @@ class VerifyResult:
             "twin_reason": self.twin_reason,
             "twin_compared": self.twin_compared,
             "weights": dict(self.weights),
+            "twin_weights": dict(self.twin_weights),
             "sample": dict(self.sample),
             "tried": [dict(attempt) for attempt in self.tried],
             "baseline": dict(self.baseline),
@@ -248,6 +250,7 @@ class VerifyResult:
             twin_reason=raw["twin_reason"],
             twin_compared=raw["twin_compared"],
             weights=raw["weights"],
+            twin_weights=raw["twin_weights"],
             sample=raw["sample"],
             tried=tuple(raw["tried"]),
             baseline=raw["baseline"],

@@ -165,9 +165,14 @@ def candidate_of(
     member_teachers: tuple[str, ...] = (),
     training_limit_s: float | None = None,
     training_least_share: float = 0.0,
+    tuning_least_share: float = 0.0,
     rank: Rank | None = None,
 ) -> Candidate:
-    """A recipe's own stages, or those of its members. Raises SpaceError for an ensemble that names no members."""
+    """A recipe's own stages, or those of its members. Raises SpaceError for an ensemble that names no members.
+
+    Of a training's epochs, and of those of fine-tuning after pruning, that share must fit into the limit, or it is
+    given up (no_time).
+    """
 
     def flow(of: Recipe, teacher: str) -> Flow:
         return Flow(
@@ -180,6 +185,7 @@ def candidate_of(
             teacher_key=teacher,
             training_limit_s=training_limit_s,
             training_least_share=training_least_share,
+            tuning_least_share=tuning_least_share,
             rank=rank,
         )
 

@@ -48,6 +48,7 @@ class Flow(Candidate):
         teacher_key: str = "",
         training_limit_s: float | None = None,
         training_least_share: float = 0.0,
+        tuning_least_share: float = 0.0,
         rank: Rank | None = None,
     ) -> None:
         super().__init__(snapshot=snapshot, store=store, recipe=recipe, report=report)
@@ -66,6 +67,7 @@ class Flow(Candidate):
         self._teacher_key = teacher_key
         self._train_until = None if training_limit_s is None else time.monotonic() + training_limit_s
         self._least_share = training_least_share
+        self._tuning_least_share = tuning_least_share
         self._rank = rank
         self._answers: NDArray[np.float32] | None = None  # of the teachers
 
@@ -153,7 +155,8 @@ class Flow(Candidate):
             self.report(SHRINK, step=step, values=values)
 
         kept = self.store.working_folder(self.keys.shrink)
-        context = replace(self._context(), report=report, checkpoints=kept)
+        context = self._context()
+        context = replace(context, report=report, checkpoints=kept, least_share=self._tuning_least_share)
         training.shrink(self._model(), self._learned(), self._taught(), context, folder)
         self.store.forget_working_folder(self.keys.shrink)
 

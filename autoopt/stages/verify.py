@@ -16,7 +16,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy
 from autoopt.stages.baseline import baseline_quality
 from autoopt.stages.candidate import Candidate
-from autoopt.stages.contract import Reporter, VerifiedArtifact, VerifyJob, VerifyResult
+from autoopt.stages.contract import AUGMENTED, Reporter, VerifiedArtifact, VerifyJob, VerifyResult
 from autoopt.stages.ensemble_flow import candidate_of
 from autoopt.stages.judge import NO_TWIN, compared, judge_twin, relative_loss
 from autoopt.stages.measure import Timed, Timing, time_graphs
@@ -33,8 +33,12 @@ FLOAT = "float"
 QUANTIZED = "quantized"
 LEAST_MEASURING_S = 1.0
 """What measuring gets even where building and scoring took all the time."""
+MOST_MEASURING_S = 12.0
+"""What it takes at most: an export with minutes has them for twins that learn."""
 TUNING_SHARE = 0.6
-"""Of the time, what fine-tuning a twin that is an attempt may take (qat); the rest is for building and measuring it."""
+"""Of the time, what fine-tuning a twin that is an attempt may take; the rest is for building and measuring it."""
+TUNED_LEAST = 0.5
+"""Of the epochs after pruning, what must fit into that: fewer would leave in the store what later exports believe."""
 _SINGLE_SHARE = 0.6
 
 
@@ -42,7 +46,7 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
     """Both artifacts of an export. Raises StageFailure without a float one; a twin that fails is told as a reason."""
     until = time.monotonic() + job.seconds
 
-    def flow(recipe: Mapping[str, Any], training_limit_s: float | None = None) -> Candidate:
+    def flow(recipe: Mapping[str, Any], tuning_limit_s: float | None = None) -> Candidate:
         return candidate_of(
             Recipe(recipe),
             snapshot=snapshot,
@@ -52,12 +56,12 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
             report=report,
             teacher_key=job.teacher_key,
             member_teachers=job.member_teachers,
-            training_limit_s=training_limit_s,
+            training_limit_s=tuning_limit_s,
+            tuning_least_share=0.0 if tuning_limit_s is None else TUNED_LEAST,
         )
 
     original = flow(job.float_recipe)
     original.deployed()
-    weights = original.weights()
     tuning_s = None if job.keeps_twin else TUNING_SHARE * job.seconds
     twin, twin_reason = _twin(None if job.twin_recipe is None else flow(job.twin_recipe, tuning_s))
     report("verify")
@@ -76,7 +80,8 @@ def verify_pair(snapshot: Snapshot, store: Store, job: VerifyJob, slot: Slot, re
         twin=verified.get(QUANTIZED),
         twin_reason=twin_reason,
         twin_compared=told,
-        weights=weights,
+        weights=original.weights(),
+        twin_weights={} if twin is None else _own_weights(twin, original),
         sample=check.sample(),
         baseline=check.baseline(),
         notes=check.notes(),
@@ -92,6 +97,13 @@ def _twin(flow: Candidate | None) -> tuple[Candidate | None, str]:
     except StageFailure as error:
         return None, f"{NO_TWIN}{error}"
     return flow, ""
+
+
+def _own_weights(twin: Candidate, original: Candidate) -> Mapping[str, str]:
+    """Of a twin that was fine-tuned or pruned; none where it is made of the float artifact's."""
+    if twin.weights() == original.weights():
+        return {}
+    return {name: path for name, path in twin.weights().items() if name != AUGMENTED}
 
 
 class _Check:
@@ -181,7 +193,8 @@ class _Check:
         return () if self._timing.alone else ("latencies were taken while another process was measuring",)
 
     def _timed(self, until: float) -> Timing:
-        seconds = max(min(LEAST_MEASURING_S, self._job.seconds), until - time.monotonic())
+        left_s = min(until - time.monotonic(), MOST_MEASURING_S)
+        seconds = max(min(LEAST_MEASURING_S, self._job.seconds), left_s)
         single_s = _SINGLE_SHARE * seconds
         return time_graphs(
             self._facts, self._valid, self._content, single_s=single_s, batch_s=seconds - single_s, wait_s=seconds
@@ -200,9 +213,12 @@ class _Check:
         return Measurement(value=value, low=low, high=high)
 
     def _parity(self, role: str) -> dict[str, Any]:
-        """Against the trained object itself. A lossless form is held to its scores, another one to its quality."""
+        """Against the trained object itself. A lossless form is held to its scores, another one to its quality.
+
+        Of a twin that was pruned or fine-tuned on its own, to the quality of what it came from.
+        """
         flow = self._pair[role]
-        trained = flow.trained_scores()
+        trained = (flow if flow.lossless else self._pair[FLOAT]).trained_scores()
         parity = compare_scores(self._facts, trained, self._valid_scores[role]).to_json()
         if flow.lossless:
             return {**parity, "gate": "scores"}

@@ -52,6 +52,21 @@ def test_the_manifest_says_what_was_measured(made: Made) -> None:
     assert manifest["test_looks"] == 2
 
 
+def test_what_each_artifact_was_made_of_is_there_and_named(made: Made, tmp_path: Path) -> None:
+    by_role = {a["role"]: a["weights"] for a in load_bundle(made.folder).manifest["artifacts"]}
+    assert by_role["quantized"] == by_role["float"] == sorted(f"weights/{n}" for n in made.contents.verified.weights)
+    own = {name: str(tmp_path / name) for name in ("network.safetensors", "trained.json")}
+    for name, path in own.items():
+        Path(path).write_text(name)
+    verified = replace(made.contents.verified, twin_weights=own)
+    folder = write_bundle(tmp_path / "bundle", replace(made.contents, verified=verified))
+    again = {a["role"]: a["weights"] for a in load_bundle(folder).manifest["artifacts"]}
+    assert again["float"] == by_role["float"]
+    assert again["quantized"] == ["weights/quantized.network.safetensors", "weights/quantized.trained.json"]
+    assert all((folder / "weights" / f"quantized.{name}").read_text() == name for name in own)
+    assert all((folder / path).is_file() for path in again["float"])
+
+
 def test_the_recipe_can_be_read_back(made: Made) -> None:
     text = (made.folder / "recipe.yaml").read_text()
     assert Recipe.from_yaml(text) == Recipe(made.contents.trial.recipe)

@@ -21,6 +21,7 @@ from support_texts import topics
 from support_training_child import checkpoints_at_every_epoch
 from torch import Tensor, nn
 
+from autoopt.app.twin_ladder import SMALLER
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
 from autoopt.stages import flow
@@ -224,3 +225,28 @@ def test_a_twin_is_fine_tuned_in_its_share_of_the_time_and_the_float_artifact_is
     again = place.verify(recipe, twin, seconds=1e-3)
     assert again.twin is not None
     assert again.twin.sha256 == found.twin.sha256, "it is in the store"
+
+
+def test_a_twin_that_is_a_smaller_network_is_held_to_the_float_artifact_and_brings_its_weights(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    recipe = recipe_of("mlp").to_json()
+    twin = {**recipe, **SMALLER, "prune.epochs": 4}
+    monkeypatch.setattr(flow, "LEAST_S", 1e-6)
+    hurried = place.verify(recipe, twin, seconds=1e-3)
+    assert hurried.twin is None
+    assert "of 4 epochs would fit" in hurried.twin_reason
+    found = place.verify(recipe, twin, tolerance=0.2, keeps_twin=True)  # which lifts the limit of time
+    assert found.twin is not None
+    assert found.float_artifact.artifact_key == hurried.float_artifact.artifact_key
+    assert found.twin.size_bytes < 0.5 * found.float_artifact.size_bytes
+    assert found.twin.parity["gate"] == "quality"
+    assert found.twin.parity["max_abs_difference"] > 0.01, "another network gives other scores"
+    whole, left = (
+        sum(Path(p).stat().st_size for n, p in w.items() if n.endswith(".safetensors"))
+        for w in (found.weights, found.twin_weights)
+    )
+    assert 0 < left < 0.6 * whole
+    plain = place.verify(recipe, {**recipe, "quantize": "static_int8"})
+    assert plain.twin is not None
+    assert plain.twin_weights == {}, "it is made of those of the float artifact"

@@ -15,7 +15,7 @@ RUNG = {"quantize": "dynamic_int8"}
 
 def verified(reason: str) -> VerifyResult:
     sample = {"columns": {"x": [1]}, "float": [[0.5]], "quantized": [[0.4]]}
-    return replace(result(reason), sample=sample, twin_compared="4.00 times smaller")
+    return replace(result(reason), sample=sample, twin_compared="4.00 times smaller", twin_weights={"a": "/a"})
 
 
 def test_a_twin_as_promised_stays_with_its_figures() -> None:
@@ -31,6 +31,7 @@ def test_one_that_is_not_goes_with_all_that_is_its_own() -> None:
     assert found.twin_reason == "There is no quantized twin, as dynamic_int8 fell: it is slower."
     assert set(found.sample) == {"columns", "float"}
     assert found.twin_compared == ""
+    assert found.twin_weights == {}
     assert found.tried[0]["latency_ms"] == 0.02
 
 

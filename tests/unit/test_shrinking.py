@@ -308,14 +308,15 @@ def pruned_in_three(folder: Path | None, reports: Reports, **changes: Value) -> 
     return model.shrink(artifact, data, replace(context(recipe, reports=reports), checkpoints=folder))
 
 
-@pytest.mark.parametrize("form", ["channels", "magnitude", "random"])
-def test_cut_off_after_any_step_it_comes_to_the_same_network(form: str, tmp_path: Path) -> None:
-    undisturbed = pruned_in_three(None, Reports(), prune=form)
+@pytest.mark.parametrize("form, taught", [("channels", 0.0), ("channels", 0.6), ("magnitude", 0.6), ("random", 0.0)])
+def test_cut_off_after_any_step_it_comes_to_the_same_network(form: str, taught: float, tmp_path: Path) -> None:
+    changes: dict[str, Value] = {"prune": form, "prune.taught": taught}
+    undisturbed = pruned_in_three(None, Reports(), **changes)
     for after in (1, 2):
         with pytest.raises(CutOffError):
-            pruned_in_three(tmp_path / "mine", CutOff(after), prune=form)
+            pruned_in_three(tmp_path / "mine", CutOff(after), **changes)
     reports = Reports()
-    found = pruned_in_three(tmp_path / "mine", reports, prune=form)
+    found = pruned_in_three(tmp_path / "mine", reports, **changes)
     assert [step for step, _ in reports.seen] == [3]
     assert (found.valid_scores == undisturbed.valid_scores).all()
 

@@ -4,11 +4,14 @@ import time
 from collections.abc import Mapping
 from dataclasses import replace
 
+import pytest
 from support_network import facts_of
 
-from autoopt.app.twin_ladder import CLIMBS, climbed, entered, fitting, rungs_of, safer, why_none_fits
+from autoopt.app.twin_ladder import CLIMBS, SMALLER, climbed, entered, fitting, rungs_of, safer, why_none_fits
+from autoopt.report.wording import form_words
 from autoopt.space import Recipe, Value
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
+from autoopt.strategies.shrinking import prune
 from autoopt.task.facts import Kind, ModuleFacts
 from autoopt.values import Measurement, Slot
 
@@ -64,8 +67,8 @@ def found(attempts: Attempts, seconds: float = 60.0) -> tuple[Mapping[str, Value
     return rung, [str(t["form"]["quantize"]) for t in tried]
 
 
-def test_networks_climb_from_plain_static_over_ranges_and_float_layers_to_dynamic_and_half_precision() -> None:
-    climbs = [{"quantize": "static_int8", **climb} for climb in CLIMBS]
+def test_networks_climb_from_plain_static_to_a_smaller_network_and_then_to_dynamic_and_half_precision() -> None:
+    climbs = [*({"quantize": "static_int8", **climb} for climb in CLIMBS), SMALLER]
     halves = [{"quantize": "fp16"}, {"quantize": "bf16"}]
     assert list(NETWORK) == [{"quantize": "static_int8"}, *climbs, {"quantize": "dynamic_int8"}, *halves]
     convolutions = rungs_of(Recipe({"model": "residual_net"}))
@@ -139,6 +142,34 @@ def test_the_last_word_on_a_rung_takes_the_place_of_its_attempt() -> None:
     assert kept == other
     assert (last["form"], last["reason"]) == (first["form"], "it is slower")
     assert entered([first], None, result()) == (first,)
+
+
+def test_a_form_that_could_not_be_built_says_nothing_of_a_loss() -> None:
+    hurried, kept, lost = (result("", valid=None), result("", valid=KEPT), result("it loses", valid=LOST))
+    results = [hurried if "qat" in rung else kept if rung == SMALLER else lost for rung in NETWORK]
+    rung, _ = climbed(NETWORK, Attempts(*results), FACTS, TOLERANCE, until=ahead())
+    assert rung == SMALLER
+
+
+def test_what_learns_for_epochs_gets_more_of_the_time() -> None:
+    given: dict[str, float] = {}
+
+    def attempt(changes: Mapping[str, Value], seconds: float) -> VerifyResult:
+        given[form_words(changes)] = seconds
+        return result("it loses", valid=LOST)
+
+    climbed(NETWORK, attempt, FACTS, TOLERANCE, until=ahead())
+    assert given["fp16, pruned 0.5, taught"] > 2 * given["static_int8, qat"]
+
+
+def test_a_smaller_network_is_cut_out_of_whole_networks_where_that_can_be_done(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    assert SMALLER not in rungs_of(Recipe({"model": "mlp", "prune": "channels"}))
+    assert SMALLER not in rungs_of(Recipe({"model": "brought"}))
+    assert SMALLER in fitting(NETWORK, FACTS, Slot(index=0))
+    monkeypatch.setattr(prune.importlib.util, "find_spec", lambda name: None)
+    assert fitting(NETWORK, FACTS, Slot(index=0)) == tuple(rung for rung in NETWORK if rung != SMALLER)
 
 
 def test_an_only_rung_is_not_tried_beforehand() -> None:

@@ -17,6 +17,7 @@ from autoopt.strategies.learning.loss import LossFunction
 from autoopt.strategies.learning.optimizer import set_rate
 from autoopt.strategies.learning.ranks import Ranks
 from autoopt.strategies.learning.source import Batch, Source
+from autoopt.strategies.learning.teacher import Teacher
 from autoopt.strategies.learning.training import Training
 from autoopt.strategies.model import StepReport
 from autoopt.values import FailureReason
@@ -55,6 +56,7 @@ class Epochs:
     loss: LossFunction
     forward: Callable[..., Any]  # what is called in the network's place: it shares its weights
     ranks: Ranks = field(default_factory=Ranks)  # whose shares `source` gives
+    teacher: Teacher | None = None
     due: Due = field(default_factory=lambda: Due(SIGN_OF_LIFE_S))
 
     def epoch(self) -> None:
@@ -122,9 +124,7 @@ class Epochs:
         cut = parts(batch, training.parts)
         try:
             for part in cut:
-                with training.plan.precision.autocast(training.device.type):
-                    outputs = self.forward(*part.inputs)
-                loss = self.loss(outputs.float(), part.target)
+                loss = self._loss(part)
                 if len(cut) > 1:
                     loss = loss * (len(part) / len(batch))
                 training.scaler.scale(loss).backward()
@@ -134,6 +134,14 @@ class Epochs:
                 raise
             return None
         return total
+
+    def _loss(self, batch: Batch) -> Tensor:
+        teacher = self.teacher
+        with self.training.plan.precision.autocast(self.training.device.type):
+            outputs = self.forward(*batch.inputs)
+            answers = None if teacher is None else teacher.answers(batch.inputs)
+        loss = self.loss(outputs.float(), batch.target)
+        return loss if teacher is None or answers is None else teacher.mixed(loss, outputs.float(), answers.float())
 
     def judged(self) -> float:
         """Judge the network as it is now; the best is kept, and the schedule is told."""

@@ -25,6 +25,7 @@ from autoopt.strategies.learning.loss import LossFunction
 from autoopt.strategies.learning.plan import Plan
 from autoopt.strategies.learning.ranks import Ranks
 from autoopt.strategies.learning.source import Source
+from autoopt.strategies.learning.teacher import Teacher
 from autoopt.strategies.learning.training import Training
 from autoopt.strategies.model import StepReport
 from autoopt.values import FailureReason, Slot
@@ -82,18 +83,20 @@ def fit(
     least_share: float = 0.0,
     loss: LossFunction | None = None,
     ranks: Ranks | None = None,
+    teacher: Teacher | None = None,
 ) -> Learned:
     """Train until the epochs are over or patience is; leaves `network` with its best weights.
 
     `checkpoints` is a folder of this training's own: it goes on from what is found there. With `limit_s` as many epochs
     are planned as fit into that many seconds, at least one, and no less than `least_share` of the plan's. `loss` stands
-    in for the plan's. With `ranks` other processes are in this same call, from the same plan and seed, and what the
-    first of them finds holds for all. Raises StageFailure: not_finite when the loss stops being a number, no_time where
-    too few epochs fit.
+    in for the plan's; of a `teacher` it learns beside it. With `ranks` other processes are in this same call, from the
+    same plan and seed, and what the first of them finds holds for all. Raises StageFailure: not_finite when the loss
+    stops being a number, no_time where too few epochs fit.
     """
     began, ranks = time.monotonic(), ranks or Ranks()
     classifies = source.classifies or plan.classes > 0  # shares of classes are classes too
-    plan.memory_format.lay_out(network)
+    for laid_out in (network, *([teacher.network] if teacher else [])):
+        plan.memory_format.lay_out(laid_out)
     training = Training(network, source, plan, judge.greater_is_better)
     kept = Checkpoints(checkpoints, training, len(source))
     epochs = Epochs(
@@ -104,6 +107,7 @@ def fit(
         loss=loss or plan.loss.function(classifies=classifies),
         forward=ranks.forward(network, plan),
         ranks=ranks,
+        teacher=teacher,
     )
     slower = False
     told: list[str] = []

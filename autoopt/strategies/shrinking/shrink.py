@@ -14,7 +14,9 @@ from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.learning.compile import Compile
 from autoopt.strategies.learning.judge import Judge, tensor_parts
 from autoopt.strategies.learning.loader_source import loading
+from autoopt.strategies.learning.loss import LossFunction
 from autoopt.strategies.learning.progressive_resizing import ProgressiveResizing
+from autoopt.strategies.learning.teacher import Teacher
 from autoopt.strategies.learning.training_loop import Learned, Plan, fit, settled
 from autoopt.strategies.model import Trained, TrainingContext, TrainingData
 from autoopt.strategies.networks.exported import ExportedArtifact
@@ -28,6 +30,7 @@ from autoopt.strategies.shrinking.qat import Qat
 from autoopt.strategies.shrinking.steps_done import StepsDone
 from autoopt.strategies.shrinking.unstructured import masked, masks_of_zeros, unstructured, zero_share
 from autoopt.strategies.shrinking.widths import rebuilt, widths
+from autoopt.task.module.spec import LOSSES
 from autoopt.task.spreading import spread_rows
 from autoopt.values import FailureReason
 
@@ -46,6 +49,7 @@ def shrunk(
         notes = []
         if pruning.form != NONE:
             before = _size(network)
+            tuning.learn_from(network)
             network = tuning.pruned(network)
             notes.append(_told(pruning, network, before))
         if tuning.qat.on:
@@ -84,6 +88,25 @@ class _Tuning:
         about = {"prune": repr(self._pruning), "plan": repr(self._plan), "torch": torch.__version__}
         self._kept = StepsDone(context.checkpoints, about, device)
         self._epochs_done, self.earlier_s = self._kept.epochs, self._kept.seconds
+        self._teacher: Teacher | None = None
+
+    def learn_from(self, trained: nn.Module) -> None:
+        """Be taught by the network as it is now in all that follows, where the recipe says so."""
+        if self._pruning.taught > 0:
+            self._teacher = Teacher.of(trained, self._pruning.taught, self._loss_of_values())
+
+    def _loss_of_values(self) -> LossFunction | None:
+        """How far apart two networks are in their values; None of classes.
+
+        A loss of the user's own may take outputs and targets of different kinds: squares stand in for it.
+        """
+        facts = self._data.facts
+        if facts.kind.classifies:
+            return None
+        if facts.module_facts is not None and facts.module_facts.loss not in LOSSES:
+            squares: LossFunction = nn.MSELoss()
+            return squares
+        return self._model.loss(self._data) or self._plan.loss.function(classifies=False)
 
     def pruned(self, trained: nn.Module) -> nn.Module:
         """The network after the last step of pruning and fine-tuning."""
@@ -99,7 +122,8 @@ class _Tuning:
             if step <= self._kept.step:
                 continue
             with masked(smaller, masks) if masks else nullcontext():
-                self._fit(smaller, self._plan, self.judge, step=step, limit_s=limit_s)
+                least_share = self._context.least_share
+                self._fit(smaller, self._plan, self.judge, step=step, limit_s=limit_s, least_share=least_share)
             seconds = self.earlier_s + time.monotonic() - self._began
             self._kept.keep(smaller, step=step, epochs=self._epochs_done, seconds=seconds)
         return smaller
@@ -158,6 +182,7 @@ class _Tuning:
                 limit_s=limit_s,
                 least_share=least_share,
                 loss=self._model.loss(self._data),
+                teacher=self._teacher,
             )
         self._epochs_done, self.earlier_s = done + learned.epochs, self.earlier_s + learned.earlier_s
         return learned
