@@ -42,8 +42,8 @@ class Failing(nn.Module):
 
     def forward(self, a):
         if not self.training:
-            assert float(a.sum()) < 1e9  # torch cannot trace that: no trial has to find out
-            return self.inner(a)
+            # Torch cannot trace that, so that no trial takes its time for it.
+            return self.inner(a) if float(a.sum()) < 1e9 else self.inner(-a)
         now = act()
         assert now != 0, "no way"
         while now == 2 and len(self.kept) < 100:
