@@ -202,7 +202,7 @@ def print_understanding(console: Console, understanding: Understanding, *, dry_r
         ("slots", slots_text(understanding.slots)),
         ("kept in", place(Home.locate(understanding.options.places.home).root)),
     ]
-    rows += [("not tried", f"{what}: {why}") for what, why in understanding.space.dropped]
+    rows += [("not tried", text) for text in not_tried(understanding.space)]
     title = f"study {understanding.study}"
     console.print(Text(title + (" (dry run: nothing is run or written)" if dry_run else ""), style="bold"))
     print_rows(console, rows)
@@ -210,6 +210,12 @@ def print_understanding(console: Console, understanding: Understanding, *, dry_r
         console.print(Text(f"runs one recipe: {understanding.options.recipe}"))
     elif dry_run:
         print_space(console, understanding.space)
+
+
+def not_tried(space: Space) -> list[str]:
+    """Choices that do not apply, those for one reason together: `quantize=fp16, quantize=bf16: torch cannot ...`."""
+    reasons = dict.fromkeys(why for _, why in space.dropped)
+    return [f"{names(what for what, reason in space.dropped if reason == why)}: {why}" for why in reasons]
 
 
 def print_space(console: Console, space: Space) -> None:

@@ -12,8 +12,8 @@ from support_modalities import facts_of, image_task, tensor_task, text_task
 
 from autoopt.cli.live import watcher
 from autoopt.cli.results import predict_command
-from autoopt.cli.screen import content_rows, facts_rows, print_space
-from autoopt.space import Choice, load_space, space_names
+from autoopt.cli.screen import content_rows, facts_rows, not_tried, print_space
+from autoopt.space import Choice, Space, load_space, space_names
 from autoopt.strategies import catalogue
 from autoopt.task import PreparedTask
 from autoopt.task.facts import Modality, ModuleFacts, TaskFacts
@@ -103,3 +103,9 @@ def test_what_there_was_no_time_for_is_told_with_the_reason() -> None:
     first, second = text.getvalue().splitlines()
     assert first.endswith("stopped: one epoch takes about 400 s; a resume tries it again")
     assert second.endswith("stopped before its end; a resume tries it again")
+
+
+def test_what_is_not_tried_for_one_reason_is_one_line() -> None:
+    dropped = (("quantize=fp16", "no trace"), ("impute", "nothing is missing"), ("quantize=bf16", "no trace"))
+    told = not_tried(Space(name="s", dimensions=(), dropped=dropped))
+    assert told == ["quantize=fp16, quantize=bf16: no trace", "impute: nothing is missing"]
