@@ -13,8 +13,9 @@ from autoopt.strategies.deploying.brought import BroughtArtifact, why_not
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions
 from autoopt.strategies.deploying.embeddings import int8_embeddings
 from autoopt.strategies.deploying.half import HALVES, half_weights
-from autoopt.strategies.deploying.quantizer import columns_differ, loaded, on_disk
-from autoopt.strategies.deploying.static import MINMAX, PERCENTILE, Calibration, static_int8
+from autoopt.strategies.deploying.quantizer import columns_differ, loaded, on_disk, stacks
+from autoopt.strategies.deploying.ranges import ENTROPY, MINMAX, PERCENTILE
+from autoopt.strategies.deploying.static import Calibration, static_int8
 from autoopt.strategies.model import Artifact, Features, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
@@ -75,9 +76,15 @@ class Quantize(Strategy):
     at batch 256 all gain, the wide ones three times and more (scripts/bench/twin.py): measure. Embeddings of tokens are
     looked up in int8 and summed in float. Scores, skips and embeddings of categories stay float (Jacob et al. 2018).
     On processors without VNNI, sums of uint8 x int8 may saturate: the export's parity check tells.
-    calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by; calibration: minmax takes
-    the extremes, percentile what 99.9 % of the values of 256 rows lie within. keep_float 0 to 16: so many products
-    and convolutions stay float, those whose return brings the scores nearest to the float network's, found by trying.
+    calibration_rows 64 to 4096: rows of the training part whose ranges static_int8 goes by. With 4096 in place of 1024
+    scores came no nearer to the float network's.
+    calibration: minmax takes the extremes; percentile what 99.9 % of the values lie within; entropy the range whose
+    256 levels tell most of the values (Migacz 2017), with up to 1 % beyond either end where that gains most.
+    Mean square of what scores change by, with each in turn: CNN on CIFAR-10 3e-6, 7e-5, 4e-6; mlp of 512 units on
+    digits 9e-5, 2e-4, 6e-4; the same where one unit is a thousand times as large: 0.056, 0.011, 0.0009, which leaves
+    0.840, 0.920, 0.972 of an accuracy of 0.965. So extremes are the rule, and entropy is for what they break.
+    keep_float 0 to 16: so many products and convolutions stay float, those whose return brings the scores nearest to
+    the float network's, found by trying.
     score_change 0.001 to 0.3: the root of the mean square of what scores differ by, in their standard deviations.
     """
 
@@ -94,7 +101,7 @@ class Quantize(Strategy):
         help="compression after training",
     )
     calibration_rows: int = whole(1024, low=64, high=4096, log=True, help="training rows that give the ranges")
-    calibration: str = choice(MINMAX, PERCENTILE, help="how the ranges are taken from them")
+    calibration: str = choice(MINMAX, ENTROPY, PERCENTILE, help="how the ranges are taken from them")
     keep_float: int = whole(0, low=0, high=16, help="layers that stay float: the most sensitive ones")
     score_change: float = real(0.02, low=0.001, high=0.3, log=True, help="what trimming trees may change scores by")
 
@@ -165,7 +172,7 @@ def dynamic_int8(model: onnx.ModelProto) -> onnx.ModelProto:
             source,
             target,
             op_types_to_quantize=list(PRODUCTS),
-            per_channel=columns_differ(model),
+            per_channel=columns_differ(model) and not stacks(model),
             weight_type=QuantType.QInt8,
         )
         return loaded(target, model)

@@ -12,6 +12,7 @@ import onnx
 from numpy.typing import NDArray
 
 from autoopt.strategies.deploying.convolutions import PRODUCTS
+from autoopt.strategies.deploying.tidied import MATRIX_RANK
 from autoopt.strategies.model import Prepared
 
 CALIBRATION_BATCH_ROWS = 256
@@ -52,13 +53,15 @@ def loaded(path: Path, original: onnx.ModelProto) -> onnx.ModelProto:
     return model
 
 
-def calibration_reader(model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64]) -> Any:
-    """The chosen calibration rows in batches, as the quantizer wants them."""
+def calibration_reader(
+    model: onnx.ModelProto, calibration: Prepared, chosen: NDArray[np.int64], *, most_bytes: int = CALIBRATION_BYTES
+) -> Any:
+    """The chosen calibration rows in batches of at most `most_bytes`, as the quantizer wants them."""
     from onnxruntime.quantization import CalibrationDataReader
 
     names = {value.name for value in model.graph.input}
     row_bytes = sum(values.nbytes for values in calibration.model_feed(chosen[:1]).values())
-    fitting = max(1, min(CALIBRATION_BATCH_ROWS, CALIBRATION_BYTES // max(row_bytes, 1)))
+    fitting = max(1, min(CALIBRATION_BATCH_ROWS, most_bytes // max(row_bytes, 1)))
     batch = 1 if takes_one_row(model) else fitting
 
     def feeds() -> Iterator[dict[str, NDArray[Any]]]:
@@ -83,15 +86,26 @@ def takes_one_row(model: onnx.ModelProto) -> bool:
 
 
 def columns_differ(model: onnx.ModelProto) -> bool:
-    """Whether some matrix needs a scale for each output column: its widest column is far wider than most.
+    """Whether some matrix needs a scale for each output: its widest one is far wider than most.
 
-    One scale for a whole matrix is 3 % smaller and 10 to 15 % faster at batch 1, and as good unless a few columns
+    One scale for a whole matrix is 3 % smaller and 10 to 15 % faster at batch 1, and as good unless a few outputs
     claim the range: at 4 times the median width, the others have lost two of their eight bits.
     """
-    matrices = {name for node in model.graph.node if node.op_type in PRODUCTS for name in node.input[1:2]}
-    for initializer in model.graph.initializer:
-        if initializer.name in matrices:
-            widths = np.abs(onnx.numpy_helper.to_array(initializer)).max(axis=0)
-            if widths.max() > WIDE_COLUMN * np.median(widths):
-                return True
+    constants = {i.name: i for i in model.graph.initializer}
+    for node in model.graph.node:
+        matrix = constants.get(node.input[1]) if node.op_type in PRODUCTS else None
+        if matrix is None or len(matrix.dims) != MATRIX_RANK:
+            continue
+        inputs_axis = 1 if any(a.name == "transB" and a.i for a in node.attribute) else 0
+        widths = np.abs(onnx.numpy_helper.to_array(matrix)).max(axis=inputs_axis)
+        if widths.max() > WIDE_COLUMN * np.median(widths):
+            return True
     return False
+
+
+def stacks(model: onnx.ModelProto) -> list[str]:
+    """Names of constants that are several matrices side by side: of these the runtime takes one scale, or it refuses
+    to run the graph."""
+    sizes = {i.name: len(i.dims) for i in model.graph.initializer}
+    read = (node.input[1] for node in model.graph.node if node.op_type == "MatMul")
+    return [name for name in dict.fromkeys(read) if sizes.get(name, 0) > MATRIX_RANK]

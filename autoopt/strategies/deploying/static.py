@@ -9,7 +9,7 @@ sides in int8 does the runtime compute a convolution in integers. The normalizat
 after it stay float.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Final, final
 
@@ -18,19 +18,15 @@ import onnx
 from numpy.typing import NDArray
 
 from autoopt.strategies.deploying.convolutions import BETWEEN, CONVOLUTION, PRODUCTS, mostly_convolutions
-from autoopt.strategies.deploying.quantizer import calibration_reader, columns_differ, loaded, on_disk
+from autoopt.strategies.deploying.quantizer import calibration_reader, columns_differ, loaded, on_disk, stacks
+from autoopt.strategies.deploying.ranges import MINMAX, write_ranges
 from autoopt.strategies.deploying.sensitivity import most_sensitive
 from autoopt.strategies.model import Prepared
 from autoopt.task.spreading import spread_rows
 
-MINMAX, PERCENTILE = "minmax", "percentile"
-_METHODS: Final[Mapping[str, str]] = {MINMAX: "MinMax", PERCENTILE: "Percentile"}
-"""The runtime's entropy method, with its default of as many bins as levels, comes to the extremes as well."""
-PERCENT: Final = 99.9
-"""Of the values that the calibration rows gave, the range of PERCENTILE holds so many."""
-HISTOGRAM_ROWS: Final = 256
-"""PERCENTILE keeps every value of every layer: so many rows fit into memory."""
 SENSITIVITY_ROWS: Final = 256
+WATCHED_BYTES: Final = 1 << 19
+"""Of a batch's inputs, where all that lies between the layers is looked at at once."""
 
 
 @final
@@ -54,26 +50,29 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
     convolves = mostly_convolutions(model)
     per_channel = convolves or columns_differ(model)
     types = [CONVOLUTION, *PRODUCTS, *BETWEEN] if convolves else list(PRODUCTS)
-    options: dict[str, Any] = {"OpTypesToExcludeOutputQuantization": list(PRODUCTS)}
-    if calibration.method != MINMAX:
-        options |= {"CalibPercentile": PERCENT, "CalibTensorRangeSymmetric": False}
-    chosen = calibration.chosen if calibration.method == MINMAX else calibration.some(HISTOGRAM_ROWS)
     with on_disk(model) as (source, target):
+        ranges = target.with_suffix(".ranges")
+        if calibration.method != MINMAX:
+            feeds = calibration_reader(model, calibration.rows, calibration.chosen, most_bytes=WATCHED_BYTES)
+            write_ranges(ranges, source, types, feeds, len(calibration.chosen), calibration.method)
 
         def quantized(kept: Sequence[str]) -> onnx.ModelProto:
             quantize_static(
                 source,
                 target,
-                calibration_reader(model, calibration.rows, chosen),
+                calibration_reader(model, calibration.rows, calibration.chosen),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=types,
                 nodes_to_exclude=list(kept),
                 per_channel=per_channel,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
-                calibrate_method=CalibrationMethod[_METHODS[calibration.method]],
-                calibration_cache_path=target.with_suffix(".ranges") if keep_float else None,
-                extra_options=options,
+                calibrate_method=CalibrationMethod.MinMax,
+                calibration_cache_path=ranges,
+                extra_options={
+                    "OpTypesToExcludeOutputQuantization": list(PRODUCTS),
+                    "TensorQuantOverrides": {name: [{"quant_type": QuantType.QInt8}] for name in stacks(model)},
+                },
             )
             return loaded(target, model)
 
