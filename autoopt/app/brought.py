@@ -84,9 +84,7 @@ def affordable(session: Session, rows: GivenRows) -> GivenRows:
 
 def scores_on(session: Session, rows: GivenRows) -> NDArray[np.float64]:
     """The graph's output on every row: (rows, k) or (rows, 1). Raises DataError where it does not run on them."""
-    columns = {
-        graph_input_name(c.name): values[:, None] for c, values in zip(rows.columns, rows.column_values, strict=True)
-    }
+    columns = {graph_input_name(name): values[:, None] for name, values in rows.column_values()}
     wanted = GraphRows(inputs=rows.inputs, values=rows.values, columns=columns)
     try:
         found = [np.asarray(given) for _, given in outputs_of(session, wanted)]

@@ -16,6 +16,7 @@ from autoopt.runtime import Front, FrontInput, as_scores, cell_text
 from autoopt.runtime.predictor import WEIGHTS_ENDING
 from autoopt.stages.front import front_of
 from autoopt.task import PreparedTask, TaskOptions
+from autoopt.task.columns import Column
 from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TensorFacts
 from autoopt.task.graph.images import GivenImages, decoded_images, is_images, labelled_images
 from autoopt.task.graph.labels import Judged, known_labels
@@ -188,13 +189,24 @@ def _given(
             TensorFacts(name=i.name, dtype=i.dtype, shape=i.shape, pixels=i.form, columns=i.columns) for i in arrays
         ),
         values=tuple(feed[i.input] for i in arrays),
-        columns=tuple(ColumnFacts(name=i.name, role=_ROLES[i.type], used=True) for i in columns),
-        column_values=tuple(feed[i.input][:, 0] for i in columns),
+        columns=tuple(_column(i, feed[i.input][:, 0]) for i in columns),
         raw_form=_raw_form(front).value,
         label_name=label_name,
         labels=labels,
         warnings=tuple(warnings),
     )
+
+
+def _column(column: FrontInput, values: NDArray[Any]) -> Column:
+    """As the data of a search are kept."""
+    facts = ColumnFacts(name=column.name, role=_ROLES[column.type], used=True)
+    if column.type == "number":
+        return Column(facts=facts, numbers=values)
+    if column.type == "text":
+        return Column(facts=facts, texts=values)
+    known = ("", *sorted(set(values) - {""}))
+    places = {text: k for k, text in enumerate(known)}
+    return Column(facts=facts, values=known, codes=np.array([places[v] for v in values], dtype=np.int32))
 
 
 def _raw_form(front: Front) -> Modality:

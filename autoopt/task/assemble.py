@@ -93,7 +93,7 @@ def assemble(
     empty = [c.facts.name for c in columns if c.facts.note.startswith("no values")]
     if empty:
         warnings = [*warnings, f"Columns without values are left out: {listed(empty)}."]
-    arrays = _part_arrays(used, target, parts, table.row_numbers)
+    arrays = part_arrays(used, target, parts, table.row_numbers)
     facts = TaskFacts(
         name=name,
         modality=Modality.TEXT if options.text else Modality.TABULAR,
@@ -120,10 +120,10 @@ def assemble(
     )
 
 
-def _part_arrays(
+def part_arrays(
     used: Sequence[Column], target: Target, parts: Parts, row_numbers: NDArray[np.int64]
 ) -> dict[str, PartArrays]:
-    """The rows of each part, in the order of the file."""
+    """The columns of each part, rows in the order of the file."""
     numbers = [c.numbers for c in used if c.numbers is not None]
     codes = [c.codes for c in used if c.codes is not None]
     matrix = np.stack(numbers, axis=1) if numbers else np.zeros((len(parts), 0))

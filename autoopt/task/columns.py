@@ -32,6 +32,15 @@ class Column:
     values: tuple[str, ...] = ()
     texts: NDArray[np.object_] | None = None
 
+    def take(self, chosen: NDArray[np.int64]) -> "Column":
+        """Some of its rows."""
+        return replace(
+            self,
+            numbers=None if self.numbers is None else self.numbers[chosen],
+            codes=None if self.codes is None else self.codes[chosen],
+            texts=None if self.texts is None else self.texts[chosen],
+        )
+
     def left_out(self, role: Role, note: str) -> "Column":
         """The same column, not learned from."""
         return replace(self, facts=replace(self.facts, role=role, used=False, note=note))

@@ -9,8 +9,8 @@ from numpy.typing import NDArray
 
 from autoopt.errors import DataError
 from autoopt.files import sha256_json
-from autoopt.task.assemble import PreparedTask, fingerprint
-from autoopt.task.facts import GraphFacts, Kind, Modality, Role, TaskFacts
+from autoopt.task.assemble import PreparedTask, fingerprint, part_arrays
+from autoopt.task.facts import GraphFacts, Kind, Modality, TaskFacts
 from autoopt.task.graph.labels import LOGITS, Judged, agreement, labelled
 from autoopt.task.graph.reading import BroughtGraph
 from autoopt.task.graph.rows import GivenRows
@@ -18,7 +18,7 @@ from autoopt.task.metrics import Metric, fitting_metric
 from autoopt.task.options import TaskOptions
 from autoopt.task.scoring import dummy_scores, score
 from autoopt.task.snapshot import PartArrays
-from autoopt.task.splits import PARTS, Parts, by_hash, cut, seeded
+from autoopt.task.splits import PARTS, Parts, by_hash, row_hashes, seeded
 from autoopt.task.targets import Target
 from autoopt.task.wording import count, quoted
 
@@ -52,8 +52,10 @@ def graph_task(
     """
     if rows.rows < LEAST_ROWS:
         raise DataError(f"{options.rows} has {count(rows.rows, 'row')}; {LEAST_ROWS} are needed.", "Give more rows.")
-    parts = _split(rows, judged, options.seed)
-    categories, arrays = _arrays(rows, judged, parts)
+    target = Target(kind=judged.kind, values=judged.target, classes=judged.classes)
+    parts = _split(rows, target, options.seed)
+    arrays = _arrays(rows, target, parts)
+    categories = tuple(c.values for c in rows.columns if c.codes is not None)
     chosen = _metric(judged, options, rows)
     facts = TaskFacts(
         name=graph.path.name,
@@ -64,7 +66,7 @@ def graph_task(
         target=rows.meant or rows.label_name or OWN_ANSWER,
         classes=judged.classes,
         numeric_classes=judged.numeric_classes,
-        columns=rows.columns,
+        columns=tuple(c.facts for c in rows.columns),
         rows={part: len(arrays[part].target) for part in PARTS},
         fingerprint="",
         split=f"by a hash of each row (seed {options.seed}); equal rows stay together",
@@ -97,13 +99,13 @@ def _metric(judged: Judged, options: TaskOptions, rows: GivenRows) -> Metric:
     return chosen
 
 
-def _split(rows: GivenRows, judged: Judged, seed: int) -> Parts:
-    words = seeded(_row_words(rows), seed)
+def _split(rows: GivenRows, target: Target, seed: int) -> Parts:
+    """As a search splits the same rows: a bundle's model is not judged by what it learned from."""
+    words = row_hashes(rows.columns, rows.rows, seed) if rows.columns else seeded(_row_words(rows), seed)
     if len(np.unique(words)) < LEAST_ROWS:
         what = f"Only {count(len(np.unique(words)), 'row')} of {rows.rows:,} differ from each other."
         raise DataError(what, f"Give at least {LEAST_ROWS} different rows.")
-    target = Target(kind=judged.kind, values=judged.target, classes=judged.classes)
-    return by_hash(words, target) if judged.kind.classifies else cut(words, len(words))
+    return by_hash(words, target)
 
 
 def _row_words(rows: GivenRows) -> NDArray[np.uint64]:
@@ -113,37 +115,17 @@ def _row_words(rows: GivenRows) -> NDArray[np.uint64]:
         digest = hashlib.blake2b(digest_size=8)
         for values in rows.values:
             digest.update(np.ascontiguousarray(values[at]).tobytes())
-        for values in rows.column_values:
-            digest.update(f"{values[at]}\0".encode("utf-8", "replace"))
         words[at] = int.from_bytes(digest.digest(), "little")
     return words
 
 
-def _arrays(rows: GivenRows, judged: Judged, parts: Parts) -> tuple[tuple[tuple[str, ...], ...], dict[str, PartArrays]]:
-    """The values of each category column, '' first, and the rows of each part."""
-    held = {role: [v for c, v in zip(rows.columns, rows.column_values, strict=True) if c.role is role] for role in Role}
-    numbers = np.stack(held[Role.NUMBER], axis=1) if held[Role.NUMBER] else np.zeros((rows.rows, 0))
-    coded = [_coded(values) for values in held[Role.CATEGORY]]
-    codes = np.stack([c for _, c in coded], axis=1) if coded else np.zeros((rows.rows, 0), dtype=np.int32)
-    found = {}
-    for k, part in enumerate(PARTS):
-        at = np.flatnonzero(parts == k)
-        found[part] = PartArrays(
-            numbers=np.ascontiguousarray(numbers[at]),
-            codes=np.ascontiguousarray(codes[at]),
-            target=judged.target[at],
-            row_ids=(at + 1).astype(np.int64),
-            texts=tuple(values[at] for values in held[Role.TEXT]),
-            tensors=tuple(np.ascontiguousarray(values[at]) for values in rows.values),
-        )
-    return tuple(values for values, _ in coded), found
-
-
-def _coded(texts: NDArray[Any]) -> tuple[tuple[str, ...], NDArray[np.int32]]:
-    """Different texts, '' first, and which of them each row has."""
-    known = ("", *sorted(set(texts) - {""}))
-    places = {text: k for k, text in enumerate(known)}
-    return known, np.array([places[text] for text in texts], dtype=np.int32)
+def _arrays(rows: GivenRows, target: Target, parts: Parts) -> dict[str, PartArrays]:
+    columns = part_arrays(rows.columns, target, parts, np.arange(rows.rows, dtype=np.int64) + 1)
+    tensors = {part: np.flatnonzero(parts == k) for k, part in enumerate(PARTS)}
+    return {
+        part: replace(columns[part], tensors=tuple(np.ascontiguousarray(values[at]) for values in rows.values))
+        for part, at in tensors.items()
+    }
 
 
 def _warnings(

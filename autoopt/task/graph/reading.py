@@ -20,6 +20,8 @@ MOST_BYTES: Final = 2_000_000_000
 """A protobuf message, which an ONNX file is, holds no more."""
 PRODUCTS: Final = ("Conv", "ConvTranspose", "MatMul", "Gemm")
 """Operators that multiply with constant weights: what int8 makes smaller."""
+LEAST_NUMBERS: Final = 8
+"""Of a product; fewer turn a sign or pick a column behind trees, and no form makes them smaller."""
 TREES: Final = ("TreeEnsemble", "TreeEnsembleClassifier", "TreeEnsembleRegressor")
 _DTYPES: Final = frozenset(
     {"bool", "int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64", "float16", "float32", "float64"}
@@ -218,7 +220,8 @@ def _weights(model: onnx.ModelProto) -> dict[str, int]:
     found: dict[str, int] = {}
     for node in model_nodes(model):
         if node.op_type in PRODUCTS:
-            found[node.op_type] = found.get(node.op_type, 0) + sum(sizes.get(name, 0) for name in node.input[:2])
+            numbers = sum(sizes.get(name, 0) for name in node.input[:2])
+            found[node.op_type] = found.get(node.op_type, 0) + (numbers if numbers >= LEAST_NUMBERS else 0)
         elif node.op_type in TREES:
             found[node.op_type] = found.get(node.op_type, 0) + max(len(a.ints) for a in node.attribute)
     return {op: count for op, count in found.items() if count}

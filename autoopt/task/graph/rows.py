@@ -1,6 +1,7 @@
 """The rows that a brought graph is compressed on: an .npz file, a table, or images."""
 
 import zipfile
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
@@ -9,7 +10,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import DataError, Problem
-from autoopt.task.facts import ColumnFacts, TensorFacts
+from autoopt.task.columns import Column
+from autoopt.task.facts import TensorFacts
 from autoopt.task.graph.images import image_rows, is_images
 from autoopt.task.graph.reading import BroughtGraph, GraphInput
 from autoopt.task.options import TaskOptions
@@ -33,21 +35,30 @@ class GivenRows:
     label_name: str  # '' where there are no labels
     labels: NDArray[Any]  # (rows,) or, where there are none, (0,)
     warnings: tuple[str, ...] = ()
-    columns: tuple[ColumnFacts, ...] = ()  # that a bundle's graph takes beside those inputs
-    column_values: tuple[NDArray[Any], ...] = ()  # (rows,) of each: float64 with NaN, or str with ''
+    columns: tuple[Column, ...] = ()  # that a bundle's graph takes
     raw_form: str = ""  # of a bundle's rows: the modality they are given like
     meant: str = ""  # what a bundle's graph predicts, whatever the labels are called
     metric: str = ""  # that a bundle was judged by
 
     @property
     def rows(self) -> int:
-        return len((*self.values, *self.column_values)[0])
+        return len((*self.values, *(values for _, values in self.column_values()))[0])
 
     def take(self, chosen: NDArray[np.int64]) -> "GivenRows":
         """Some of the rows."""
         labels = self.labels[chosen] if self.label_name else self.labels
-        values, columns = (tuple(v[chosen] for v in held) for held in (self.values, self.column_values))
-        return replace(self, values=values, column_values=columns, labels=labels)
+        values, columns = tuple(v[chosen] for v in self.values), tuple(c.take(chosen) for c in self.columns)
+        return replace(self, values=values, columns=columns, labels=labels)
+
+    def column_values(self) -> Iterator[tuple[str, NDArray[Any]]]:
+        """Name and values (rows,) of each column: float64 with NaN, or str with ''."""
+        for column in self.columns:
+            if column.numbers is not None:
+                yield column.facts.name, column.numbers
+            elif column.texts is not None:
+                yield column.facts.name, column.texts
+            else:
+                yield column.facts.name, np.array(column.values, dtype=object)[column.codes]
 
 
 def read_rows(graph: BroughtGraph, options: TaskOptions) -> GivenRows:
