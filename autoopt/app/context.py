@@ -10,7 +10,7 @@ from autoopt.files import Home
 from autoopt.ledger import Ledger, StudyRow
 from autoopt.space import Space, space_from_json
 from autoopt.task.facts import TaskFacts
-from autoopt.values import Limit, Objective, parse_limits, parse_objectives
+from autoopt.values import Budget, Limit, Objective, parse_limits, parse_objectives
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -31,7 +31,7 @@ class StudyContext:
     inline: bool
     pick: str  # what is exported at a session's end
     targets: tuple[str, ...] | None = None  # runtimes that an export may choose; None: those that are installed
-    usual_forms: bool = False  # it was to end with the portfolio
+    usual_forms_s: float | None = None  # it was to end with the portfolio, and after so many seconds
 
     @property
     def snapshot(self) -> str:
@@ -40,7 +40,8 @@ class StudyContext:
     @property
     def usual_alone(self) -> bool:
         """Whether it still is to end with the portfolio: its budget was not added to."""
-        return self.usual_forms and self.study.budget.trials == len(self.space.portfolio)
+        asked = Budget(seconds=self.usual_forms_s, trials=len(self.space.portfolio))
+        return self.usual_forms_s is not None and self.study.budget == asked
 
     def to_run_by(self, targets: tuple[str, ...] | None) -> "StudyContext":
         """The same with other runtimes to choose among; None: as the study was made."""
@@ -75,5 +76,5 @@ class StudyContext:
             inline=bool(spec["inline"]),
             pick=str(spec.get("pick", "best")),  # older studies have none
             targets=None if spec.get("targets") is None else tuple(spec["targets"]),
-            usual_forms=bool(spec.get("usual_forms", False)),
+            usual_forms_s=spec.get("usual_forms_s"),
         )

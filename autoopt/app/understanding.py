@@ -87,7 +87,7 @@ class Understanding:
             "pick": self.options.pick,
             "targets": None if self.options.targets is None else list(self.options.targets),
             "inline": self.options.inline,
-            "usual_forms": self.usual_forms,
+            "usual_forms_s": self.budget.seconds if self.usual_forms else None,
         }
 
 

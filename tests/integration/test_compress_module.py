@@ -113,6 +113,7 @@ def test_a_network_that_cannot_be_traced_keeps_its_weights_and_says_why(tmp_path
     found = understand_compression(compress_options(task, places=Places(home=str(tmp_path / "home"))))
     assert any(name == "quantize=static_int8" and "cannot trace" in why for name, why in found.space.dropped)
     assert {recipe["quantize"] for recipe in found.space.portfolio} == {"none"}
+    assert found.spec()["usual_forms_s"] == found.budget.seconds
     place = make_place(tmp_path, task, trained=True)
     entry = place.evaluate(FLOAT)
     assert (Path(place.store) / "deploy" / entry.artifact_key / "model.safetensors").is_file()

@@ -1,12 +1,13 @@
 """A form that only mends a loss of quality is tried where there is one, and nowhere else."""
 
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
-from support_bundle import trial_row
+from support_bundle import study_row, trial_row
 
+from autoopt.app.context import StudyContext
 from autoopt.app.forms import passed_over
 from autoopt.ledger import TrialRow
 from autoopt.planners import Climb, KnownTrial, Planner, PlannerOutcome, Proposal, RandomPlanner
@@ -14,12 +15,13 @@ from autoopt.planners.optuna_planner import OptunaPlanner
 from autoopt.space import Recipe, Space, load_space
 from autoopt.strategies import catalogue
 from autoopt.strategies.deploying.mending import only_mends
-from autoopt.values import LATENCY_MS, QUALITY, QUALITY_DROP, Limit, Measurement, TrialState, parse_objectives
+from autoopt.values import LATENCY_MS, QUALITY, QUALITY_DROP, Budget, Limit, Measurement, TrialState, parse_objectives
 
 STATIC = {"quantize": "static_int8", "quantize.calibration": "minmax", "quantize.keep_float": 0}
 PRUNED = {"prune": "channels", "prune.share": 0.3}
 LIMIT = "quality_drop<=0.5"
 OBJECTIVES = parse_objectives(("quality", "latency_ms", "size_bytes"), "maximize")
+CONTEXT_FIELDS = [f.name for f in fields(StudyContext)]
 WITHIN, BEYOND = 0.1, 5.0
 """Percent of quality lost."""
 
@@ -130,6 +132,20 @@ def test_it_waits_for_the_plainer_form_and_goes_on_alike_when_resumed(planner: M
         assert mending(again.recipe)
         climbing.reconcile([KnownTrial(number=t.number, recipe=t.recipe, outcome=outcome(WITHIN)) for t in known])
         assert climbing.ask() is None
+
+
+def test_what_is_added_to_the_budget_goes_beyond_the_usual_forms() -> None:
+    space = load_space("graph", catalogue())
+    usual, nothing = Budget(seconds=60.0, trials=len(space.portfolio)), dict.fromkeys(CONTEXT_FIELDS)
+
+    def is_usual(budget: Budget, seconds: float | None = 60.0) -> bool:
+        given = {"space": space, "study": study_row(budget=budget), "usual_forms_s": seconds}
+        return StudyContext(**{**nothing, **given}).usual_alone
+
+    assert is_usual(usual)
+    assert not is_usual(usual, seconds=None), "a budget of the user's own"
+    for more in (Budget(seconds=30.0), Budget(trials=1)):
+        assert not is_usual(usual.extended(more, spent_s=27.0, counted=5))
 
 
 def test_what_was_not_tried_is_told_with_the_form_that_lost_nothing() -> None:
