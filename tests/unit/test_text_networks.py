@@ -7,6 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import onnxruntime
 import pytest
 import torch
 from hypothesis import given, settings
@@ -24,6 +25,7 @@ from autoopt.strategies.networks.texts.embedding_bag import EmbeddingBag
 from autoopt.strategies.networks.texts.text_cnn import TextCNN
 from autoopt.strategies.networks.texts.text_network import TextNetwork
 from autoopt.strategies.networks.texts.text_transformer import TextTransformer
+from autoopt.strategies.networks.texts.unpadded import SHORT
 from autoopt.strategies.networks.texts.words import UNKNOWN, Words
 from autoopt.strategies.prepared import Counts, Tokens
 from autoopt.task.facts import Kind
@@ -35,6 +37,7 @@ SMALL: dict[str, TextNetwork] = {
     "cnn": TextCNN(width=16, embedding=16, widest=5, depth=1, word_dropout=0.1),
     "transformer": TextTransformer(width=16, heads=2, depth=2, word_dropout=0.1),
 }
+PARTS = ("train", "valid")
 SEES_ORDER = ("bag-all", "cnn", "transformer")
 RECIPE = {"batch_size": 32, "optimizer.learning_rate": 0.01}
 
@@ -65,6 +68,15 @@ def shortly_trained(name: str, kind: Kind) -> tuple[TrainingData[Tokens], Traine
 def trained(name: str, kind: Kind) -> tuple[TrainingData[Tokens], Trained]:
     """The data, and what was learned of them."""
     return (topics(kind, rows=900), learned(name)[0]) if kind is Kind.BINARY else shortly_trained(name, kind)
+
+
+def module_of(name: str) -> torch.nn.Module:
+    """The network that `learned` left."""
+    artifact = learned(name)[0].artifact
+    assert isinstance(artifact, ExportedArtifact)
+    built = SMALL[name].build(topics(Kind.BINARY, rows=900)).eval()
+    built.load_state_dict({key: torch.from_numpy(value.copy()) for key, value in artifact.weights.items()})
+    return built
 
 
 def module(name: str, length: int = LENGTH) -> torch.nn.Module:
@@ -121,6 +133,31 @@ def test_graph_is_the_trained_network(name: str, kind: Kind) -> None:
     assert [value.name for value in graph.graph.input] == [CODES]
     assert [value.name for value in graph.graph.output] == [SCORES]
     assert graph.graph.input[0].type.tensor_type.shape.dim[0].dim_param
+
+
+@every_network
+@pytest.mark.parametrize("longest", [0, 1, 3, LENGTH])
+def test_graph_computes_nothing_for_padding(name: str, longest: int) -> None:
+    codes = np.zeros((3, LENGTH), np.int64)
+    codes[1, :longest] = 7
+    graph = onnx.ModelProto()
+    graph.CopyFrom(learned(name)[0].artifact.graph())
+    graph.graph.output.append(onnx.helper.make_tensor_value_info(SHORT, onnx.TensorProto.INT64, None))
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    read, scores = session.run([SHORT, SCORES], {CODES: codes})
+    assert read.shape == (3, max(longest, 1))
+    assert np.array_equal(read, codes[:, : max(longest, 1)])
+    with torch.inference_mode():
+        of_padded = module_of(name)(torch.from_numpy(codes)).softmax(1).numpy()
+    assert np.abs(scores - of_padded).max() < 1e-5
+
+
+def test_texts_of_one_token_have_a_graph() -> None:
+    data = topics(Kind.BINARY, rows=60)
+    short = {part: dataclasses.replace(getattr(data, part), codes=getattr(data, part).codes[:, :1]) for part in PARTS}
+    found = dataclasses.replace(SMALL["cnn"], epochs=1).train(dataclasses.replace(data, **short), context(RECIPE))
+    scores = run_codes(found.artifact.graph(), short["valid"].codes)
+    assert np.abs(scores - found.valid_scores).max() < 1e-5
 
 
 @every_network

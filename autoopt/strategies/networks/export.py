@@ -4,6 +4,7 @@ import contextlib
 import io
 import logging
 import warnings
+from collections.abc import Sequence
 from functools import cache
 from typing import Any
 
@@ -19,17 +20,19 @@ from autoopt.values import FailureReason
 ROWS = "rows"
 
 
-def exported_graph(network: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...]) -> onnx.ModelProto:
-    """The float graph of `network` in evaluation mode: inputs `names`, output SCORES, first dimension free.
+def exported_graph(
+    network: nn.Module, inputs: tuple[Tensor, ...], names: tuple[str, ...], *, free: Sequence[str] = (ROWS,)
+) -> onnx.ModelProto:
+    """The float graph of `network` in evaluation mode: inputs `names`, output SCORES, first dimensions `free`.
 
-    `network.forward` takes `*inputs`, as `Scored` does. `inputs` are two rows or more (a single one
-    would be taken for a constant). Raises StageFailure with the tracer's reason when torch.export cannot follow the
+    `network.forward` takes `*inputs`, as `Scored` does. `inputs` are two or more along each free
+    dimension (a single one would be taken for a constant). Raises StageFailure with the tracer's reason when torch.export cannot follow the
     network's code.
     """
     training = network.training
     network.eval()
-    rows = torch.export.Dim(ROWS, min=1)
-    shapes = (tuple({0: rows} for _ in inputs),)  # one entry for all of `*inputs`
+    dimensions = {place: torch.export.Dim(name, min=1) for place, name in enumerate(free)}
+    shapes = (tuple(dimensions for _ in inputs),)  # one entry for all of `*inputs`
     try:
         with _quiet(), _operators_kept(), torch.no_grad():
             program = torch.onnx.export(

@@ -181,7 +181,7 @@ class Network(Model):
         some = tuple(values[:TRACED_ROWS].clone() for values in self.inputs(data.valid))
         whole = Scored(network, data.facts.kind.classifies, *target_moments(data))
         return ExportedArtifact(
-            model=exported_graph(whole, some, self.graph_inputs(data.facts)),
+            model=exported_graph(whole, some, self.graph_inputs(data.facts), free=self.free_dimensions(some)),
             weights=arrays(network),
             architecture=self.architecture(data.facts),
         )
@@ -189,6 +189,12 @@ class Network(Model):
     def graph_inputs(self, facts: TaskFacts) -> tuple[str, ...]:
         """Names of the graph's inputs, in the order of `forward`."""
         return self.input_names
+
+    def free_dimensions(self, inputs: "tuple[Tensor, ...]") -> tuple[str, ...]:
+        """Names of the first dimensions of each input that the graph takes in any size."""
+        from autoopt.strategies.networks.export import ROWS
+
+        return (ROWS,)
 
     def architecture(self, facts: TaskFacts) -> Mapping[str, Any]:
         """What the weights fit into, as JSON."""

@@ -52,13 +52,20 @@ class TextNetwork(Network):
         return replace(trained, notes=(*vector_notes(self.tokens(data.train), data.facts), *trained.notes))
 
     def artifact(self, network: "nn.Module", data: TrainingData[Any]) -> Artifact:
-        """The weights as they were learned; in the graph, embeddings are projected already."""
+        """The weights as they were learned; in the graph embeddings are projected already, and padding is cut off."""
         from autoopt.strategies.networks.exported import ExportedArtifact
         from autoopt.strategies.networks.learner import arrays
+        from autoopt.strategies.networks.texts.unpadded import unpadded
         from autoopt.strategies.networks.texts.words import projected
 
         found = super().artifact(projected(network), data)
-        return replace(found, weights=arrays(network)) if isinstance(found, ExportedArtifact) else found
+        if not isinstance(found, ExportedArtifact):
+            return found
+        return replace(found, model=unpadded(found.model), weights=arrays(network))
+
+    def free_dimensions(self, inputs: "tuple[Tensor, ...]") -> tuple[str, ...]:
+        rows = super().free_dimensions(inputs)
+        return rows if inputs[0].shape[1] == 1 else (*rows, "tokens")
 
     def tokens(self, prepared: Prepared) -> Tokens:
         """What preparing left. Raises StageFailure when it is no token numbers, or no text has a place for one."""
