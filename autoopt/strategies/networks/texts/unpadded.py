@@ -26,7 +26,7 @@ def unpadded(model: onnx.ModelProto) -> onnx.ModelProto:
     padding, first, second = f"{SHORT}_padding", f"{SHORT}_rows", f"{SHORT}_columns"
     values = {padding: np.int64(PADDING), first: np.array([0], np.int64), second: np.array([1], np.int64)}
     graph.initializer.extend(numpy_helper.from_array(np.asarray(value), name) for name, value in values.items())
-    steps = (
+    steps: tuple[tuple[str, list[str], dict[str, int]], ...] = (
         ("Equal", [CODES, padding], {}),
         ("Not", [f"{SHORT}_equal"], {}),
         ("Cast", [f"{SHORT}_not"], {"to": TensorProto.INT64}),
