@@ -50,7 +50,7 @@ def smallest_of(trials: Sequence[TrialRow]) -> TrialRow | None:
 def passed_over(portfolio: Sequence[Recipe], trials: Sequence[TrialRow], limits: Sequence[Limit]) -> str:
     """How many usual forms were not tried, as they could only mend a loss of quality that others do not have.
 
-    `6 forms that only mend a loss of quality were not tried: static_int8 lost 0.1 %, fp16 lost nothing`; '' for none.
+    `6 forms that only mend a loss of quality were not tried: static_int8 lost 0.1 %; fp16 lost nothing`, '' for none.
     """
     begun = {Recipe(t.recipe) for t in trials}
     whole = [t for t in trials if planner_outcome(t.state, t.measures, (), limits).keeps_quality]
@@ -61,7 +61,7 @@ def passed_over(portfolio: Sequence[Recipe], trials: Sequence[TrialRow], limits:
     lost = dict.fromkeys(f"{form_of(t.recipe)} lost {_lost(value(t, QUALITY_DROP))}" for t in spared)
     forms = "form that only mends" if len(spared) == 1 else "forms that only mend"
     told = f"{len(spared)} {forms} a loss of quality {'was' if len(spared) == 1 else 'were'} not tried"
-    return f"{told}: {', '.join(lost)}"
+    return f"{told}: {'; '.join(lost)}"
 
 
 def _lost(percent: float) -> str:

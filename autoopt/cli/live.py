@@ -59,7 +59,7 @@ class _Tally:
 
     def head(self, number: int, name: str) -> str:
         """How a trial's line begins."""
-        return f"{self.seconds:6.1f}s  trial {number:<4d}{name:<{self._name_width}s}"
+        return f"{self.seconds:6.1f}s  trial {number:<4d}{name:<{self._name_width - 1}s} "
 
     def name(self, trial: TrialRow) -> str:
         """What tells a trial from others at a glance: its model, or of one that came trained the form."""

@@ -164,6 +164,6 @@ def test_what_was_not_tried_is_told_with_the_form_that_lost_nothing() -> None:
     count = len(portfolio) - len(plain)
     assert (
         told
-        == f"{count} forms that only mend a loss of quality were not tried: static_int8 lost 0.1 %, fp16 lost nothing"
+        == f"{count} forms that only mend a loss of quality were not tried: static_int8 lost 0.1 %; fp16 lost nothing"
     )
     assert passed_over(portfolio, [row(n, 5.0) for n in plain], limits) == ""
