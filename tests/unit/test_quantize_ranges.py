@@ -161,3 +161,23 @@ def test_a_stack_of_matrices_has_one_scale_and_runs() -> None:
     for quantized in (static_int8(model, calibration(x)), dynamic_int8(model)):
         expected, found = scores(model, x), scores(quantized, x)
         assert 0 < error(expected, found) < 1e-2 * expected.var()
+
+
+@pytest.mark.parametrize("keep", [0, 1])
+def test_a_skip_beside_a_product_is_not_rounded(keep: int) -> None:
+    weights = {name: RANDOM.normal(size=(16, 16)).astype(np.float32) for name in ("first", "second", "third")}
+    x = RANDOM.normal(size=(128, 16)).astype(np.float32)
+    nodes = [
+        helper.make_node("Gemm", ["x", "first"], ["h"], name="0"),
+        helper.make_node("Gemm", ["h", "second"], ["g"], name="1"),
+        helper.make_node("Gemm", ["h", "third"], ["k"], name="2"),
+        helper.make_node("Sum", ["g", "k", "h"], ["y"], name="sum"),
+    ]
+    model = graph_of(nodes, weights, 16)
+    quantized = static_int8(model, calibration(x), keep_float=keep)
+    readers = {node.name: list(node.input) for node in quantized.graph.node}
+    assert readers["sum"] == ["g", "k", "h"]
+    rounded = [name for name in "012" if readers[name][0] in ("x_DequantizeLinear_Output", "h_DequantizeLinear_Output")]
+    assert len(rounded) == 3 - keep
+    expected = scores(model, x)
+    assert 0 < error(expected, scores(quantized, x)) < 1e-3 * expected.var()

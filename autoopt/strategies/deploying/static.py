@@ -3,7 +3,8 @@
 Inputs are unsigned: with signed ones the runtime rewrites some ranges to unsigned and others not, the two sides of a
 product then differ, and half of the products silently run in float with their weights unpacked at every call.
 
-Between plain products nothing is quantized: skips and scores keep their precision, and the graph is smaller and faster.
+Between plain products nothing is quantized: skips and scores keep their precision, what is read by a product and by
+others is rounded for the product alone, and the graph is smaller and faster (an `mlp` of 512 units by a tenth).
 Between convolutions what lies there is quantized too: it is many times larger than the weights, and only with both its
 sides in int8 does the runtime compute a convolution in integers. The normalization of pixels before it and the scores
 after it stay float.
@@ -18,7 +19,14 @@ import onnx
 from numpy.typing import NDArray
 
 from autoopt.strategies.deploying.convolutions import BETWEEN, CONVOLUTION, PRODUCTS, mostly_convolutions
-from autoopt.strategies.deploying.quantizer import calibration_reader, columns_differ, loaded, on_disk, stacks
+from autoopt.strategies.deploying.quantizer import (
+    calibration_reader,
+    columns_differ,
+    loaded,
+    on_disk,
+    rounded_for_products_alone,
+    stacks,
+)
 from autoopt.strategies.deploying.ranges import MINMAX, write_ranges
 from autoopt.strategies.deploying.sensitivity import most_sensitive
 from autoopt.strategies.model import Prepared
@@ -74,7 +82,8 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
                     "TensorQuantOverrides": {name: [{"quant_type": QuantType.QInt8}] for name in stacks(model)},
                 },
             )
-            return loaded(target, model)
+            found = loaded(target, model)
+            return found if convolves else rounded_for_products_alone(found, kept)
 
         return quantized(_kept(source, quantized, model, calibration, keep_float) if keep_float else ())
 

@@ -66,6 +66,7 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
     def __init__(self, network: nn.Module, *, between: bool, per_channel: bool) -> None:
         super().__init__()
         self._network = network
+        self._between = between  # then all see what one asked for; else others than products see what was not rounded
         self._per_channel = per_channel
         self._normalizations: dict[int, Mapping[str, Any]] = {}  # what follows a linear layer, by its weight's id
         self._ranges: list[tuple[Tensor, Tensor]] | None = None  # (lowest, highest) in the order of a forward pass
@@ -104,7 +105,7 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
 
     def __torch_function__(self, function: Call, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         name = getattr(function, "__name__", "")
-        if not name.endswith("_"):  # what is changed in place, or asked for its shape, is the tensor itself
+        if self._between and not name.endswith("_"):  # what is changed in place is the tensor itself
             args = self._as_others_see(args)
         imitation = self._calls.get(name)
         return function(*args, **(kwargs or {})) if imitation is None else imitation(function, args, kwargs or {})
@@ -189,7 +190,7 @@ class Int8(TorchFunctionMode):  # type: ignore[misc]  # torch is not followed: i
         return values if found is None else found
 
     def _as_others_see(self, values: Any) -> Any:
-        """Arguments of a call, rounded where another call rounded them: in the graph all see what one asked for."""
+        """Arguments of a call, rounded where another call rounded them."""
         if type(values) in (tuple, list):
             return type(values)(map(self._as_others_see, values))
         known = self._known(values) if isinstance(values, Tensor) else None
