@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import psutil
+from support_cli import write_table
 from support_faults import STUDY, Picture, dump, picture, violations
 
 MARK = "AUTOOPT_TEST_MARK"
@@ -48,7 +49,9 @@ class Commands:
 
     def search(self, trials: int, *more: str) -> tuple[str, ...]:
         """Arguments of a cheap search."""
-        fixed = ("search", "demo:iris", "--study", STUDY, "--trials", str(trials))
+        self.work.mkdir(parents=True, exist_ok=True)
+        data = write_table(self.work / "table.csv")
+        fixed = ("search", str(data), "--target", "y", "--study", STUDY, "--trials", str(trials))
         return (*fixed, *(more or CHEAP), "--home", str(self.home))
 
     def resume(self, *more: str) -> tuple[str, ...]:

@@ -14,7 +14,8 @@ from support_models import run_feed
 
 from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
-from autoopt.strategies.model import CODES, FEATURES, Features, TableData, TrainingContext
+from autoopt.strategies.model import CODES, FEATURES, Features, TableData, TrainingContext, TrainingData
+from autoopt.strategies.networks.learner import Network
 from autoopt.task.facts import Kind, Modality, TaskFacts
 from autoopt.values import Slot
 
@@ -100,6 +101,12 @@ def context(
 ) -> TrainingContext:
     slot = Slot(index=0, threads=1, features=frozenset(features.split()))
     return TrainingContext(recipe=Recipe(recipe or {}), slot=slot, seed=seed, report=reports or Reports())
+
+
+def learned_scores(model: Network, data: TrainingData[Any], told: TrainingContext) -> NDArray[np.float32]:
+    """Scores of the valid rows after a training of which no graph is made: tracing is most of a short one's time."""
+    with model.learning(data, told) as (network, judge, _):
+        return judge.scores(network)
 
 
 def run(model: onnx.ModelProto, features: Features) -> NDArray[np.float32]:

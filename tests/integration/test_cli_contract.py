@@ -25,7 +25,7 @@ pytest_plugins = ["support_cli_fixtures"]
 pytestmark = pytest.mark.slow
 
 CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f]")
-SETS_UP_S = 3
+SETS_UP_S = 2
 SETS_UP_FIRST = ("sh", "-c", f'sleep {SETS_UP_S}; exec "$@"', "sh")
 """As scripts/autoopt on first use: works for a while, then becomes the command, in the same process."""
 MEASURES = {"trial", "valid", "test", "latency_ms", "size_bytes", "recipe"}

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import torch
 from numpy.typing import NDArray
-from support_network import Reports, context
+from support_network import Reports, context, learned_scores
 from support_texts import VOCABULARY, run_codes, topics
 
 from autoopt.strategies.model import Trained, TrainingData
@@ -110,7 +110,8 @@ def test_vectors_that_know_the_topic_need_few_texts() -> None:
         reports, few = Reports(), 40
         data = dataclasses.replace(data, train=data.train.first(few), train_target=data.train_target[:few])
         recipe = {"batch_size": 8, "optimizer.learning_rate": 0.01}
-        EmbeddingBag(width=16, epochs=15, patience=15, dropout=0.0).train(data, context(recipe, reports=reports))
+        model = EmbeddingBag(width=16, epochs=15, patience=15, dropout=0.0)
+        learned_scores(model, data, context(recipe, reports=reports))
         return max(reports.column("valid"))
 
     assert best(data_with(fixed=True, rows=900)) > best(topics(Kind.BINARY, rows=900)) + 0.05

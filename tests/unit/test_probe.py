@@ -20,6 +20,7 @@ from autoopt.strategies.model import Trained
 from autoopt.strategies.networks import speed
 from autoopt.strategies.networks.exported import ExportedArtifact
 from autoopt.strategies.networks.images.depthwise_net import DepthwiseNet
+from autoopt.strategies.networks.learner import arrays
 from autoopt.strategies.networks.speed import TrainingRig, open_choices, settled_speed
 from autoopt.values import Slot
 
@@ -254,7 +255,8 @@ def test_weights_hang_on_neither_form_nor_workers(tmp_path: Path) -> None:
 
     def weights(form: str, workers: int) -> bytes:
         recipe = {**pins, "storage": form, "loader.workers": workers}
-        return digest(network().train(data, image_context(recipe, store)))
+        with network().learning(data, image_context(recipe, store)) as (trained, *_):
+            return save(arrays(trained))
 
     expected = weights("memory", 0)
     assert weights("memory", 2) == expected
