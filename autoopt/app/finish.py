@@ -103,7 +103,8 @@ class Finisher:
         verified = self._verify(trial, seconds - serving)
         chosen, missed = self._choose(trial, verified)
         verified = with_serving(verified, chosen, self._context, self._jobs, seconds=serving)
-        folder = Path(output) if output else self._context.home.bundle(self._context.study.name)
+        given = Path(output) if output else self._context.home.bundle(self._context.study.name)
+        folder = given.absolute()  # the ledger remembers it, and later commands run elsewhere
         known = self._known_test_scores(trial.number)
         for artifact in artifacts_of(verified):
             self._writer.record_export(
@@ -114,7 +115,7 @@ class Finisher:
                 None if artifact.sha256 in known else artifact.test,  # scored before: not another look
                 artifact_key=artifact.artifact_key,
             )
-        self._observer.phase(f"writing {folder}")
+        self._observer.phase(f"writing {given}")
         exported = Exported(folder=folder, trial=trial, pick=pick, verified=verified, chosen=chosen, missed=missed)
         write_bundle(folder, self._contents(exported), key=key)
         self._writer.enqueue([model_payload(self._context.study, trial.number, folder, self._metrics(exported))])

@@ -10,6 +10,7 @@ from support_cli import run_here
 from support_module import prepared, returning, write_task
 from support_stages import Place, make_place
 
+import autoopt
 from autoopt.app.compressing import compress_options, understand_compression
 from autoopt.app.options import Places
 from autoopt.bundle import load_bundle
@@ -64,11 +65,16 @@ def place_of(folder: Path, body: str = TRAINED) -> Place:
     return make_place(folder, write_task(folder, body), trained=True)
 
 
-def test_the_network_is_exported_as_it_is_with_a_smaller_form_beside_it(tmp_path: Path) -> None:
+def test_the_network_is_exported_as_it_is_with_a_smaller_form_beside_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     network, task, small = fitted(tmp_path), write_task(tmp_path, TRAINED), tmp_path / "small"
-    words = ("--set", "quantize=fp16", "--trials", "1", "--time", "4s", "--inline", "-o", str(small))
+    words = ("--set", "quantize=fp16", "--trials", "1", "--time", "4s", "--inline", "-o", "small", "--study", "own")
+    monkeypatch.chdir(tmp_path)
     ran = run_here("compress", task, *words, "--home", str(tmp_path / "home"), "--tracking-uri", "none")
     assert ran.code == 0, ran.err
+    monkeypatch.chdir("/")
+    assert autoopt.load_study("own", home=tmp_path / "home").bundle == small
     assert "build(width=64), with the weights it gives" in ran.out
     assert "forms of the network" in ran.out
     bundle = load_bundle(small)
