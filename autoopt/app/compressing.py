@@ -9,6 +9,7 @@ from autoopt.app.understanding import Understanding, understand
 from autoopt.bundle import read_manifest
 from autoopt.errors import BundleError, OptionError, Problem
 from autoopt.orchestrator.selection import TWIN
+from autoopt.strategies.networks.own_network import BUILD
 from autoopt.task.modality import GRAPH_ENDING, is_module_reference
 from autoopt.values import QUALITY_DROP, Budget, Limit
 
@@ -64,7 +65,11 @@ def _row_problems(options: SearchOptions) -> list[Problem]:
     given = {"--data": options.rows, "--normalize": options.normalize, "--verify-key": options.verify_key}
     mend = "Leave it out: the task's own train, valid and test are the rows."
     told = "is for a graph, and a network comes with its task's datasets."
-    return [Problem(what=f"{name} {x} {told}", mend=mend) for name, x in given.items() if x is not None]
+    found = [Problem(what=f"{name} {x} {told}", mend=mend) for name, x in given.items() if x is not None]
+    pinned = [pin for pin in options.pins if pin.strip().startswith(f"{BUILD}.")]
+    mend = "Make it the default in the task's choices, and let build load weights that were trained with it."
+    told = "its weights are those of build with the defaults of its arguments, of which none is searched."
+    return [*found, *(Problem(what=f"--set {pin}: the network came trained, and {told}", mend=mend) for pin in pinned)]
 
 
 def _bundle_problems(options: SearchOptions) -> list[Problem]:
