@@ -9,7 +9,7 @@ from autoopt.space.domains import Value
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.stages.judge import bare_reason, relative_loss
-from autoopt.strategies import Prune, Quantize, models, twin_values
+from autoopt.strategies import Prune, Qat, Quantize, models, twin_values
 from autoopt.strategies.shrinking.prune import CHANNELS, NONE
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
@@ -101,17 +101,18 @@ def climbed(
 ) -> tuple[Mapping[str, Value] | None, tuple[Mapping[str, Any], ...]]:
     """The first rung whose twin is as promised, None where there is none; and what was tried, for the manifest.
 
-    Rungs that mend a loss of quality are left out where the last form that was built lost none. It climbs while the
-    time until `until` (time.monotonic) is twice what the last attempt took, then tries the safest; the first is always
-    made, unless there is no other.
+    Rungs that mend a loss of quality are left out where the last form that was built lost none; those that learn, where
+    no form has: layers in float may keep quality and make nothing smaller. It climbs while the time until
+    `until` (time.monotonic) is twice what the last attempt took, then tries the safest; the first is always made,
+    unless there is no other.
     """
     if len(rungs) < 2:
         return (rungs[0] if rungs else None), ()
     tried: list[Mapping[str, Any]] = []
-    left, too_much = list(rungs), False
+    left, too_much, ever_too_much = list(rungs), False, False
     while left:
         rung = left.pop(0)
-        if tried and _mends_a_loss(rung) and not too_much:
+        if tried and _mends_a_loss(rung) and not (ever_too_much if _learns(rung) else too_much):
             continue
         began = time.monotonic()
         share = LEARNING_SHARE if "prune" in rung else ATTEMPT_SHARE
@@ -121,6 +122,7 @@ def climbed(
             return rung, tuple(tried)
         if found.twin is not None:
             too_much = _loses_too_much(facts, found.float_artifact, found.twin, tolerance)
+            ever_too_much |= too_much
         if until - time.monotonic() < 2 * (time.monotonic() - began):
             left = safer(left)
     return None, tuple(tried)
@@ -152,6 +154,11 @@ def entered(
 def _mends_a_loss(rung: Mapping[str, Value]) -> bool:
     """Whether it does no more than to keep quality that a form before it may have lost."""
     return len(rung) > 1 or rung["quantize"] in FINER
+
+
+def _learns(rung: Mapping[str, Value]) -> bool:
+    """Whether it is fine-tuned before it is deployed."""
+    return "prune" in rung or Qat.name in rung
 
 
 def _loses_too_much(facts: TaskFacts, original: VerifiedArtifact, twin: VerifiedArtifact, tolerance: float) -> bool:

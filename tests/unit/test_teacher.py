@@ -1,6 +1,8 @@
 """A network taught by another: what counts of the answers, who learns, and that a taught pruning learns them."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +16,9 @@ from torch import Tensor, nn
 
 from autoopt.space.domains import Value
 from autoopt.strategies.learning.source import TensorSource
-from autoopt.strategies.learning.teacher import TEMPERATURE, Teacher
+from autoopt.strategies.learning.teacher import Teacher
 from autoopt.strategies.learning.training_loop import fit
-from autoopt.strategies.model import TableData
+from autoopt.strategies.model import TableData, Trained
 from autoopt.strategies.networks.mlp import MLP
 from autoopt.task.facts import Kind
 
@@ -29,15 +31,15 @@ def softmax(logits: NDArray[np.float64]) -> NDArray[np.float64]:
     return found / found.sum(1, keepdims=True)
 
 
-def test_the_share_is_the_distance_of_softened_classes_and_the_rest_the_targets_loss() -> None:
+def test_the_share_is_the_distance_to_the_answers_and_the_rest_the_targets_loss() -> None:
     torch.manual_seed(0)
     student, answers = torch.randn(7, 3), torch.randn(7, 3)
     of_target = torch.tensor(0.8)
-    soft, softer = (softmax(x.double().numpy() / TEMPERATURE) for x in (student, answers))
-    divergence = (softer * (np.log(softer) - np.log(soft))).sum(1).mean()
+    said, taught = (softmax(x.double().numpy()) for x in (student, answers))
+    divergence = (taught * (np.log(taught) - np.log(said))).sum(1).mean()
     for share in (0.25, 1.0):
         found = Teacher.of(perceptron(), share).mixed(of_target, student, answers)
-        assert float(found) == pytest.approx((1 - share) * 0.8 + share * TEMPERATURE**2 * divergence, rel=1e-5)
+        assert float(found) == pytest.approx((1 - share) * 0.8 + share * divergence, rel=1e-5)
 
 
 @pytest.mark.parametrize("of_values", [None, SQUARES], ids=["classes", "values"])
@@ -116,10 +118,17 @@ def unlearnable(data: TableData) -> TableData:
     return replace(data, train_target=data.train_target[order])
 
 
-def pruned(data: TableData, taught: float, **changes: Any) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+@cache
+def learned(data_of: Callable[[], TableData]) -> tuple[TableData, MLP, Trained]:
+    data, model = data_of(), MLP(width=32, depth=1, epochs=8)
+    return data, model, model.train(data, context(RECIPE))
+
+
+def pruned(
+    data_of: Callable[[], TableData], taught: float, **changes: Any
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """(scores of the whole network, scores of what is left of it after fine-tuning on targets that say nothing)."""
-    model = MLP(width=32, depth=1, epochs=8)
-    whole = model.train(data, context(RECIPE))
+    data, model, whole = learned(data_of)
     recipe = {**RECIPE, "prune": "channels", "prune.share": 0.5, "prune.epochs": 4, "prune.rate_share": 1.0}
     recipe |= {"prune.taught": taught, **changes}
     return whole.valid_scores, model.shrink(whole.artifact, unlearnable(data), context(recipe)).valid_scores
@@ -128,22 +137,26 @@ def pruned(data: TableData, taught: float, **changes: Any) -> tuple[NDArray[np.f
 def test_a_pruned_network_learns_classes_from_the_one_it_was_cut_out_of() -> None:
     agreement = {}
     for taught in (0.0, 1.0):
-        whole, left = pruned(digits(), taught)
+        whole, left = pruned(digits, taught)
         agreement[taught] = float(np.mean(whole.argmax(1) == left.argmax(1)))
     assert agreement[1.0] > 0.9
     assert agreement[0.0] < 0.7
 
 
+def values() -> TableData:
+    return task(Kind.REGRESSION)
+
+
 def test_a_pruned_network_learns_values_from_it() -> None:
     distance = {}
     for taught in (0.0, 1.0):
-        whole, left = pruned(task(Kind.REGRESSION), taught)
+        whole, left = pruned(values, taught)
         distance[taught] = float(np.abs(whole - left).mean() / np.abs(whole - whole.mean()).mean())
     assert distance[1.0] < 0.5 < distance[0.0]
 
 
 def test_zeroed_weights_are_taught_by_the_network_before() -> None:
-    whole, left = pruned(digits(), 1.0, prune="magnitude")
+    whole, left = pruned(digits, 1.0, prune="magnitude")
     assert float(np.mean(whole.argmax(1) == left.argmax(1))) > 0.9
 
 

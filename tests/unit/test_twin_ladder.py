@@ -151,6 +151,14 @@ def test_a_form_that_could_not_be_built_says_nothing_of_a_loss() -> None:
     assert rung == SMALLER
 
 
+def test_where_layers_in_float_keep_quality_and_nothing_is_smaller_it_goes_on_to_what_learns() -> None:
+    as_large, lost, kept = (result("as large", valid=KEPT), result("it loses", valid=LOST), result("", valid=KEPT))
+    tried = [rung for rung in NETWORK[: NETWORK.index(SMALLER)] if rung.get("quantize.keep_float", 0) not in (2, 4)]
+    attempts = Attempts(*(as_large if "quantize.keep_float" in rung else lost for rung in tried), kept)
+    rung, _ = climbed(NETWORK, attempts, FACTS, TOLERANCE, until=ahead())
+    assert (rung, attempts.asked) == (SMALLER, [*tried, SMALLER])
+
+
 def test_what_learns_for_epochs_gets_more_of_the_time() -> None:
     given: dict[str, float] = {}
 

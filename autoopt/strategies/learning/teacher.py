@@ -2,16 +2,13 @@
 
 import copy
 from dataclasses import dataclass
-from typing import Final, Self, final
+from typing import Self, final
 
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import kl_div
 
 from autoopt.strategies.learning.loss import LossFunction
-
-TEMPERATURE: Final = 2.0
-"""Logits are divided by it: above 1, what the teacher holds for second best counts more."""
 
 
 @final
@@ -20,7 +17,7 @@ class Teacher:
     """Knowledge distillation batch by batch (Hinton, Vinyals & Dean 2015), the teacher seeing the student's very rows.
 
     `share` 0 to 1 of the loss is the distance to the teacher's outputs, the rest that to the target. Of classes the
-    distance is T² KL(teacher ‖ student) of outputs at the temperature T; of values it is `of_values`.
+    distance is the divergence KL(teacher ‖ student), without a temperature; of values it is `of_values`.
     """
 
     network: nn.Module
@@ -46,5 +43,4 @@ class Teacher:
     def _distance(self, outputs: Tensor, answers: Tensor) -> Tensor:
         if self.of_values is not None:
             return self.of_values(outputs, answers)
-        student, teacher = ((x / TEMPERATURE).log_softmax(1) for x in (outputs, answers))
-        return TEMPERATURE**2 * kl_div(student, teacher, reduction="batchmean", log_target=True)
+        return kl_div(outputs.log_softmax(1), answers.log_softmax(1), reduction="batchmean", log_target=True)
