@@ -10,6 +10,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.stages.judge import bare_reason, relative_loss
 from autoopt.strategies import Prune, Qat, Quantize, models, twin_values
+from autoopt.strategies.deploying.mending import FINER
 from autoopt.strategies.shrinking.prune import CHANNELS, NONE
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
@@ -43,8 +44,6 @@ TRIMS: tuple[Mapping[str, Value], ...] = (
     {"quantize.score_change": 0.01},
 )
 """How far trees are trimmed, before the form that loses nothing: the last has cost less than 0.1 % of the metric."""
-FINER = ("bf16",)
-"""Forms that, like the climbs of static int8, mend nothing but a loss of quality."""
 SAFEST = ("fp16", "compact")
 """What is tried where the time gets short: soon made, and with next to no loss."""
 LEAST_S = 1.0

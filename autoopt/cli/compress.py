@@ -26,7 +26,12 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 @click.option(
     "--time", "time_s", metavar="60s", callback=duration_option, help="Wall time, export included. Default: 60s, or 3m"
 )
-@click.option("--trials", type=Number(int), metavar="N", help="Stop after N forms. Default: the usual ones, each once.")
+@click.option(
+    "--trials",
+    type=Number(int),
+    metavar="N",
+    help="Stop after N forms. Default: the usual ones, as far as they can be of use.",
+)
 @click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. quantize=static_int8.")
 @click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
 @click.option("--study", metavar="NAME", help="The study's name. Default: made of its name.")
@@ -53,7 +58,8 @@ def compress(
     for int8 and tell the quality: with labels that of the graph, without how often its forms agree with it. A table's
     columns are named like the inputs, or feed the one input in their order; in an .npz file there is an array for each
     input. The smallest form that is not slower and keeps the limits is exported as model.quantized.onnx, beside the
-    file as it came, model.onnx. Unless a limit says else, quality_drop<=0.5% must hold.
+    file as it came, model.onnx. Unless a limit says else, quality_drop<=0.5% must hold. Forms that only mend a loss of
+    quality (other ranges, layers in float, int8 with a fine-tuning) are tried where there is one.
 
     BUNDLE/ is what `search` or `compress` exported; its float graph is the one. ROWS are as raw as its training data
     were, with the column of labels, or folders of classes, where quality is to be judged by them. The new bundle takes

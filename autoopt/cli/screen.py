@@ -18,11 +18,11 @@ from autoopt.app.unchanged import newer_source
 from autoopt.app.understanding import Understanding
 from autoopt.cli.shared import command_name
 from autoopt.files import Home
-from autoopt.report.wording import data_words
+from autoopt.report.wording import data_words, limits_text
 from autoopt.space import Choice, Condition, Dimension, Space
 from autoopt.task import PreparedTask
 from autoopt.task.facts import Modality, Role, TaskFacts
-from autoopt.values import MEASURE_UNITS, Budget, Limit, Slot, StudyState, format_bytes, format_seconds
+from autoopt.values import Budget, Slot, StudyState, format_seconds
 
 MAX_NAMES = 8
 MAX_CLASSES = 12
@@ -151,16 +151,6 @@ def budget_text(budget: Budget) -> str:
     if budget.trials is not None:
         parts.append(f"{budget.trials} trial{'s' if budget.trials != 1 else ''}")
     return " or ".join(parts)
-
-
-def limits_text(limits: Iterable[Limit]) -> str:
-    """`latency_ms <= 1, size_bytes <= 5 MB`."""
-    found = []
-    for limit in limits:
-        unit = MEASURE_UNITS[limit.measure]
-        bound = format_bytes(limit.bound) if unit == "bytes" else f"{limit.bound:g}{'%' if unit == '%' else ''}"
-        found.append(f"{limit.measure} {limit.sense} {bound}")
-    return ", ".join(found) or "none"
 
 
 def slots_text(slots: tuple[Slot, ...]) -> str:

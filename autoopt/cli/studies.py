@@ -60,8 +60,9 @@ def show(
 
     from autoopt.app.study import Study
     from autoopt.cli.results import failures_table, next_commands, print_commands, print_study
-    from autoopt.cli.screen import budget_text, console_for, facts_rows, limits_text, print_rows
+    from autoopt.cli.screen import budget_text, console_for, facts_rows, print_rows
     from autoopt.cli.trials import trials_table
+    from autoopt.report.wording import limits_text
     from autoopt.values import StudyState
 
     stored = Study(study, places(home, storage, tracking_uri))
