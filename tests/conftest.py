@@ -26,7 +26,11 @@ def tracked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUTOOPT_TRACKING_URI")
 
 
+LONG = {"test_image_networks.py", "test_text_networks.py", "test_shrinking.py", "test_loader.py", "test_gang.py"}
+"""Files that take ten seconds or more without one slow test."""
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Files with the most slow tests first: where several processes share the work, no long file is left to one."""
-    slow = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    slow = Counter(item.path for item in items if item.get_closest_marker("slow") or item.path.name in LONG)
     items.sort(key=lambda item: -slow[item.path])

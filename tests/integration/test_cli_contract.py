@@ -93,6 +93,8 @@ def test_with_tracking_uri_none_what_is_for_mlflow_waits(searched: Searched) -> 
 @pytest.mark.usefixtures("tracked")
 def test_resume_adds_trials_tells_the_totals_and_tells_mlflow_what_waited(searched: Searched, tmp_path: Path) -> None:
     home = copy_of(searched, tmp_path)
+    before = picture(home, "tree")
+    assert before is not None
     began = time.monotonic()
     ran = run_process(
         "resume", "tree", "--trials", "1", "--home", str(home), "--json", folder=tmp_path, launcher=SETS_UP_FIRST
@@ -106,7 +108,8 @@ def test_resume_adds_trials_tells_the_totals_and_tells_mlflow_what_waited(search
     now = picture(home, "tree")
     assert now is not None
     assert now.undelivered == 0
-    assert violations(home, settled=True, study="tree") == []
+    assert now.counted == before.counted + 1
+    assert violations(home, before, settled=True, study="tree") == []
     names = {name.partition(":")[0] for (name,) in Mirror(home / "mlflow.db").rows("SELECT name FROM runs")}
     assert names == {"tree", *(f"trial {trial.number}" for trial in now.trials)}
 
