@@ -101,7 +101,7 @@ def _verdict(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None
     if trial.state is TrialState.FAILED:
         return trial.message or trial.reason
     mine = trial is chosen
-    misses = [f"{x.measure} {value(trial, x.measure):.3g} breaks {x}" for x in broken(limits, trial.measures)]
+    misses = [f"breaks {x}: {value(trial, x.measure):.3g}" for x in broken(limits, trial.measures)]
     if misses:
         return (f"{EXPORTED} as the nearest miss: " if mine else "") + ", ".join(misses)
     if mine:

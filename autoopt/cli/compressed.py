@@ -1,6 +1,6 @@
 """What is shown of the forms of a graph or network that came trained, in place of a front."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console
@@ -10,7 +10,15 @@ from rich.text import Text
 from autoopt.app.forms import shown_forms, smallest_of
 from autoopt.app.study import Study
 from autoopt.cli.screen import place
+from autoopt.report import FormLine
 from autoopt.values import SIZE_BYTES, format_bytes
+
+MOST_FORMS = 24
+
+
+def most_telling(lines: Sequence[FormLine]) -> list[FormLine]:
+    """The first MOST_FORMS, the usual ones among them, and the exported one."""
+    return [line for place, line in enumerate(lines) if place < MOST_FORMS or line.exported]
 
 
 def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | None) -> None:
@@ -23,11 +31,14 @@ def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | N
         table.add_column(heading, justify="left" if left else "right", header_style="dim", no_wrap=not left)
     table.add_column("verdict", overflow="fold", header_style="dim")
     lines, spared = shown_forms(study.context, study.trials, exported)
-    for line in lines:
+    shown = most_telling(lines)
+    for line in shown:
         style = "bold" if line.exported else ""
         told = (line.form, line.quality, line.drop, line.latency, line.batch, line.size)
         cells = [Text(cell, style=style) for cell in told]
         table.add_row(str(line.number), *cells, Text(line.verdict, style=style or "dim"))
+    if len(lines) > len(shown):
+        table.add_row("", Text(f"{len(lines) - len(shown)} more, in the report", style="dim"))
     console.print(table)
     if spared:
         console.print(Text(spared, style="dim"))

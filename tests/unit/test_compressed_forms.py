@@ -8,6 +8,7 @@ from support_bundle import trial_row
 
 from autoopt.app.compressing import compress_options
 from autoopt.app.forms import ladder
+from autoopt.cli.compressed import MOST_FORMS, most_telling
 from autoopt.errors import OptionError
 from autoopt.ledger import TrialRow
 from autoopt.orchestrator.selection import as_it_came, float_of, is_form, nearest_miss, twin
@@ -75,7 +76,7 @@ def test_each_form_is_told_with_why_it_fell() -> None:
     assert [r.verdict for r in rungs] == [
         "as it came",
         "exported",
-        "quality_drop 2 breaks quality_drop<=0.5",
+        "breaks quality_drop<=0.5: 2",
         "larger than the exported one",
         "slower than the float graph with one row",
         "it has no trees",
@@ -126,3 +127,9 @@ def test_a_pruned_network_is_a_form_of_one_that_came_trained() -> None:
     assert not is_form(pruned.recipe, came_trained=False)
     assert as_it_came(float_of(Recipe(tuned.recipe), came_trained=True))
     assert float_of(Recipe(tuned.recipe), came_trained=False)["prune"] == "channels"
+
+
+def test_of_many_forms_the_screen_shows_the_first_and_the_exported_one() -> None:
+    many = [FLOAT, *(form(n, "static_int8", ms=0.05, size=500 - n) for n in range(1, 200))]
+    shown = most_telling(ladder(many, (199, "quantized"), LIMITS))
+    assert [line.number for line in shown] == [*range(MOST_FORMS), 199]
