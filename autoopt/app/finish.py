@@ -182,7 +182,8 @@ class Finisher:
             return self._verify_pair(recipe, changes, seconds=seconds, look_at_test=False)
 
         own = ({"quantize": recipe.get("quantize", "none")},)
-        every, facts, slot = own if is_pick else rungs_of(recipe), self._context.facts, self._jobs.slot
+        facts, slot = self._context.facts, self._jobs.slot
+        every = own if is_pick else rungs_of(recipe, classifies=facts.kind.classifies)
         rungs = fitting(every, facts, slot)
         rung, tried = climbed(rungs, attempt, facts, self._context.tolerance, until=until)
         while True:

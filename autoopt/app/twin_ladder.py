@@ -10,7 +10,8 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.stages.judge import bare_reason, relative_loss
 from autoopt.strategies import Prune, Qat, Quantize, models, twin_values
-from autoopt.strategies.deploying.mending import FINER
+from autoopt.strategies.deploying.mending import FINER, KEPT_FLOAT
+from autoopt.strategies.deploying.quantize import KEEP_FLOAT
 from autoopt.strategies.shrinking.prune import CHANNELS, NONE
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot
@@ -26,16 +27,14 @@ CLIMBS: tuple[Mapping[str, Value], ...] = (
 )
 """What is tried of static int8 where it loses too much: other ranges, then the most sensitive layers in float, then a
 short fine-tuning in int8 of the weights that the float artifact keeps."""
-SMALLER: Mapping[str, Value] = {
-    "quantize": "fp16",
-    "prune": CHANNELS,
-    "prune.share": 0.5,
-    "prune.epochs": 8,
-    "prune.rate_share": 1.0,
-    "prune.taught": 0.5,
-}
-"""After them: a smaller network, taught by the one it is cut out of. What int8 breaks, half precision keeps, and half
-the channels in it are smaller and faster than all of them in int8."""
+SMALLER: tuple[Mapping[str, Value], ...] = tuple(
+    {"quantize": "fp16", "prune": CHANNELS, "prune.share": share, "prune.epochs": 8, "prune.rate_share": 1.0}
+    for share in (0.5, 0.3)
+)
+"""After them: smaller networks, cut out of the trained one. Half precision keeps what int8 breaks, and with half of the
+channels, or with two thirds, they are smaller than all of them in int8, or as small."""
+TAUGHT: Mapping[str, Value] = {"prune.taught": 0.5}
+"""By the network that they are cut out of, where they tell classes apart: of values it measured worse."""
 TRIMMED = "trimmed"
 TRIMS: tuple[Mapping[str, Value], ...] = (
     {"quantize.score_change": 0.2},
@@ -49,14 +48,14 @@ SAFEST = ("fp16", "compact")
 LEAST_S = 1.0
 ATTEMPT_SHARE = 1 / 6
 """Of the time that is left, at most, goes into one rung: with a third, the first leaves too little for a second."""
-LEARNING_SHARE = 0.4
-"""The same for one that learns for epochs, the last of the climb."""
+LEARNING_SHARE = 0.3
+"""The same for a smaller network, which learns for epochs."""
 
 Attempt = Callable[[Mapping[str, Value], float], VerifyResult]
 """Builds and measures the twin of these changes for about so many seconds; the test split is not looked at."""
 
 
-def rungs_of(recipe: Recipe) -> tuple[Mapping[str, Value], ...]:
+def rungs_of(recipe: Recipe, *, classifies: bool = True) -> tuple[Mapping[str, Value], ...]:
     """Changes to a recipe that make its twin, in the order in which to try them; what a recipe has already stays."""
     own = recipe.get("quantize", "none")
     if own != "none":
@@ -71,7 +70,7 @@ def rungs_of(recipe: Recipe) -> tuple[Mapping[str, Value], ...]:
     place = values.index(STATIC) + 1
     climbs = [{"quantize": STATIC, **climb} for climb in CLIMBS]
     if models()[str(recipe["model"])].learns_in_steps and recipe.get("prune", NONE) == NONE:
-        climbs.append(dict(SMALLER))
+        climbs += [{**smaller, **(TAUGHT if classifies else {})} for smaller in SMALLER]
     return (*plain[:place], *climbs, *plain[place:])
 
 
@@ -79,10 +78,9 @@ def fitting(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) 
     """Those whose form means anything for this task, and can be had here."""
 
     def fits(rung: Mapping[str, Value]) -> bool:
-        pruning = rung.get("prune", NONE)
-        return not any(
-            (Quantize.value_applies(rung["quantize"], facts, slot), Prune.value_applies(pruning, facts, slot))
-        )
+        kept = Quantize.field_value_applies(KEEP_FLOAT, rung.get(KEPT_FLOAT, 0), facts)
+        pruning = Prune.value_applies(rung.get("prune", NONE), facts, slot)
+        return not any((kept, pruning, Quantize.value_applies(rung["quantize"], facts, slot)))
 
     return tuple(rung for rung in rungs if fits(rung))
 
@@ -101,9 +99,9 @@ def climbed(
     """The first rung whose twin is as promised, None where there is none; and what was tried, for the manifest.
 
     Rungs that mend a loss of quality are left out where the last form that was built lost none; those that learn, where
-    no form has: layers in float may keep quality and make nothing smaller. It climbs while the time until
-    `until` (time.monotonic) is twice what the last attempt took, then tries the safest; the first is always made,
-    unless there is no other.
+    no form has: layers in float may keep quality and make nothing smaller; more layers in float, where fewer were more
+    than there are. It climbs while the time until `until` (time.monotonic) is twice what the last attempt took, then
+    tries the safest; the first is always made, unless there is no other.
     """
     if len(rungs) < 2:
         return (rungs[0] if rungs else None), ()
@@ -122,6 +120,8 @@ def climbed(
         if found.twin is not None:
             too_much = _loses_too_much(facts, found.float_artifact, found.twin, tolerance)
             ever_too_much |= too_much
+        elif KEPT_FLOAT in rung:  # there are no more layers
+            left = [other for other in left if int(other.get(KEPT_FLOAT, 0)) < int(rung[KEPT_FLOAT])]
         if until - time.monotonic() < 2 * (time.monotonic() - began):
             left = safer(left)
     return None, tuple(tried)

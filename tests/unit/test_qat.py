@@ -21,7 +21,7 @@ from support_texts import topics
 from support_training_child import checkpoints_at_every_epoch
 from torch import Tensor, nn
 
-from autoopt.app.twin_ladder import SMALLER
+from autoopt.app.twin_ladder import SMALLER, TAUGHT
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
 from autoopt.stages import flow
@@ -231,7 +231,7 @@ def test_a_twin_that_is_a_smaller_network_is_held_to_the_float_artifact_and_brin
     place: Place, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     recipe = recipe_of("mlp").to_json()
-    twin = {**recipe, **SMALLER, "prune.epochs": 4}
+    twin = {**recipe, **SMALLER[0], **TAUGHT, "prune.epochs": 4}
     monkeypatch.setattr(flow, "LEAST_S", 1e-6)
     hurried = place.verify(recipe, twin, seconds=1e-3)
     assert hurried.twin is None

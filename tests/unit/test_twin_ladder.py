@@ -7,7 +7,7 @@ from dataclasses import replace
 import pytest
 from support_network import facts_of
 
-from autoopt.app.twin_ladder import CLIMBS, SMALLER, climbed, entered, fitting, rungs_of, safer, why_none_fits
+from autoopt.app.twin_ladder import CLIMBS, SMALLER, TAUGHT, climbed, entered, fitting, rungs_of, safer, why_none_fits
 from autoopt.report.wording import form_words
 from autoopt.space import Recipe, Value
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
@@ -58,6 +58,7 @@ def ahead(seconds: float = 60.0) -> float:
 
 
 NETWORK = rungs_of(Recipe({"model": "mlp"}))
+HALF, TWO_THIRDS = ({**smaller, **TAUGHT} for smaller in SMALLER)
 
 
 def found(attempts: Attempts, seconds: float = 60.0) -> tuple[Mapping[str, Value] | None, list[str]]:
@@ -68,7 +69,7 @@ def found(attempts: Attempts, seconds: float = 60.0) -> tuple[Mapping[str, Value
 
 
 def test_networks_climb_from_plain_static_to_a_smaller_network_and_then_to_dynamic_and_half_precision() -> None:
-    climbs = [*({"quantize": "static_int8", **climb} for climb in CLIMBS), SMALLER]
+    climbs = [*({"quantize": "static_int8", **climb} for climb in CLIMBS), HALF, TWO_THIRDS]
     halves = [{"quantize": "fp16"}, {"quantize": "bf16"}]
     assert list(NETWORK) == [{"quantize": "static_int8"}, *climbs, {"quantize": "dynamic_int8"}, *halves]
     convolutions = rungs_of(Recipe({"model": "residual_net"}))
@@ -146,17 +147,27 @@ def test_the_last_word_on_a_rung_takes_the_place_of_its_attempt() -> None:
 
 def test_a_form_that_could_not_be_built_says_nothing_of_a_loss() -> None:
     hurried, kept, lost = (result("", valid=None), result("", valid=KEPT), result("it loses", valid=LOST))
-    results = [hurried if "qat" in rung else kept if rung == SMALLER else lost for rung in NETWORK]
+    results = [hurried if "qat" in rung else kept if rung == HALF else lost for rung in NETWORK]
     rung, _ = climbed(NETWORK, Attempts(*results), FACTS, TOLERANCE, until=ahead())
-    assert rung == SMALLER
+    assert rung == HALF
+
+
+def test_where_there_are_no_more_layers_none_more_is_asked_for_in_float() -> None:
+    every_one = replace(result(valid=None), twin_reason="it has 2 products: none would be in int8")
+    most = 2
+    asked = [rung for rung in NETWORK if int(rung.get("quantize.keep_float", 0)) <= most]
+    lost = result("it loses", valid=LOST)
+    attempts = Attempts(*(every_one if rung.get("quantize.keep_float") == most else lost for rung in asked))
+    climbed(NETWORK, attempts, FACTS, TOLERANCE, until=ahead())
+    assert attempts.asked == asked
 
 
 def test_where_layers_in_float_keep_quality_and_nothing_is_smaller_it_goes_on_to_what_learns() -> None:
     as_large, lost, kept = (result("as large", valid=KEPT), result("it loses", valid=LOST), result("", valid=KEPT))
-    tried = [rung for rung in NETWORK[: NETWORK.index(SMALLER)] if rung.get("quantize.keep_float", 0) not in (2, 4)]
+    tried = [rung for rung in NETWORK[: NETWORK.index(HALF)] if rung.get("quantize.keep_float", 0) not in (2, 4)]
     attempts = Attempts(*(as_large if "quantize.keep_float" in rung else lost for rung in tried), kept)
     rung, _ = climbed(NETWORK, attempts, FACTS, TOLERANCE, until=ahead())
-    assert (rung, attempts.asked) == (SMALLER, [*tried, SMALLER])
+    assert (rung, attempts.asked) == (HALF, [*tried, HALF])
 
 
 def test_what_learns_for_epochs_gets_more_of_the_time() -> None:
@@ -167,17 +178,18 @@ def test_what_learns_for_epochs_gets_more_of_the_time() -> None:
         return result("it loses", valid=LOST)
 
     climbed(NETWORK, attempt, FACTS, TOLERANCE, until=ahead())
-    assert given["fp16, pruned 0.5, taught"] > 2 * given["static_int8, qat"]
+    assert given["fp16, pruned 0.5, taught"] > 1.5 * given["static_int8, qat"]
 
 
 def test_a_smaller_network_is_cut_out_of_whole_networks_where_that_can_be_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    assert SMALLER not in rungs_of(Recipe({"model": "mlp", "prune": "channels"}))
-    assert SMALLER not in rungs_of(Recipe({"model": "brought"}))
-    assert SMALLER in fitting(NETWORK, FACTS, Slot(index=0))
+    for recipe in ({"model": "mlp", "prune": "channels"}, {"model": "brought"}):
+        assert not any("prune" in rung for rung in rungs_of(Recipe(recipe)))
+    assert [r for r in rungs_of(Recipe({"model": "mlp"}), classifies=False) if "prune" in r] == list(SMALLER)
+    assert fitting(NETWORK, FACTS, Slot(index=0)) == NETWORK
     monkeypatch.setattr(prune.importlib.util, "find_spec", lambda name: None)
-    assert fitting(NETWORK, FACTS, Slot(index=0)) == tuple(rung for rung in NETWORK if rung != SMALLER)
+    assert fitting(NETWORK, FACTS, Slot(index=0)) == tuple(rung for rung in NETWORK if "prune" not in rung)
 
 
 def test_an_only_rung_is_not_tried_beforehand() -> None:
