@@ -6,7 +6,7 @@ from dataclasses import replace
 from autoopt.errors import OptionError, Problem, SpaceError
 from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.conditions import cleaned, condition_text, same, satisfiable
-from autoopt.space.domains import Choice, Dimension, Value
+from autoopt.space.domains import Choice, Dimension, Domain, Value, Whole
 from autoopt.space.portfolio import complete
 from autoopt.space.reading import nearest
 from autoopt.space.recipe import Recipe
@@ -25,8 +25,9 @@ def restrict(space: Space, reason_for: ReasonFor, stand_ins: Mapping[str, tuple[
     """Without what does not apply; what went and why is in `dropped`.
 
     A field that means nothing here goes as a whole (no category column: no encode), else the choices that cannot be
-    used go, those for an `Untold` reason without a trace. Portfolio recipes do without the former, and go with the
-    latter, unless one of the field's `stand_ins`, the first that is left, makes them fit.
+    used go, those for an `Untold` reason without a trace, and a range of whole numbers ends with the last that can be
+    used. Portfolio recipes do without the former, and go with the latter, unless one of the field's `stand_ins`, the
+    first that is left, makes them fit.
 
     Raises SpaceError naming every dimension that is left without a choice.
     """
@@ -52,11 +53,21 @@ def restrict(space: Space, reason_for: ReasonFor, stand_ins: Mapping[str, tuple[
         if asked and not left:
             problems.append(_nothing_left(dimension, reasons))
             left = asked  # so that what hangs on it is checked too
-        kept.append(replace(reachable[-1], domain=Choice(values=left) if left else domain))
+        kept.append(replace(reachable[-1], domain=Choice(values=left) if left else _usable(dimension, reason_for)))
     if problems:
         raise SpaceError(problems)
     narrowed = Space(name=space.name, dimensions=cleaned(kept), dropped=tuple(dropped))
     return replace(narrowed, portfolio=_fitting(narrowed, space.portfolio, stand_ins or {}))
+
+
+def _usable(dimension: Dimension, reason_for: ReasonFor) -> Domain:
+    """A range of whole numbers up to the last that can be used; any other domain as it is."""
+    domain = dimension.domain
+    if not isinstance(domain, Whole):
+        return domain
+    downwards = range(domain.high, domain.low, -1)
+    high = next((number for number in downwards if reason_for(dimension.name, number) is None), domain.low)
+    return replace(domain, high=high)
 
 
 def _fitting(

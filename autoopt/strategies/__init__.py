@@ -229,8 +229,10 @@ def applies_reason(task: TaskFacts, slot: Slot) -> Callable[[str, Value | None],
             return None
         strategy = owners[name]
         whole = strategy.applies(task, slot)
-        if whole is not None or value is None or name != strategy.name:
+        if whole is not None or value is None:
             return whole
+        if name != strategy.name:
+            return strategy.field_value_applies(name.partition(".")[2], value, task)
         return strategy.value_applies(value, task, slot)
 
     return reason

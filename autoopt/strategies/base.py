@@ -108,6 +108,11 @@ class Strategy(ABC):
         return None
 
     @classmethod
+    def field_value_applies(cls, field: str, value: Value, task: TaskFacts) -> str | None:
+        """The same for a value of another field, by its name within the strategy."""
+        return None
+
+    @classmethod
     def candidates(cls, task: TaskFacts, slot: Slot) -> Mapping[str, tuple[Value, ...]]:
         """Of a strategy that only changes speed: what a probe tries of each field, the default first."""
         tried: dict[str, tuple[Value, ...]] = {}

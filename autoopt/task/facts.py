@@ -1,7 +1,7 @@
 """What is known of a task once its data were read, checked and split. Plain values: a worker gets them as JSON."""
 
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from enum import StrEnum
 from typing import Any
 
@@ -129,6 +129,7 @@ class GraphFacts:
     form: str  # of that output: as `runtime.session` reads it
     labelled: bool  # the data say what is right; else quality is agreement with the graph itself
     weights: Mapping[str, int]  # constant numbers by the operator that multiplies with them; 0 for trees
+    nodes: Mapping[str, int] = field(default_factory=dict)  # of those operators, trees aside; none in old snapshots
     raw_form: str = ""  # of a bundle's graph, which takes rows as its front says: the modality they are given like
 
 

@@ -9,14 +9,16 @@ from support_brought import graph, pixel_graph, rows, write_graph, write_images,
 from support_stages import Place
 
 from autoopt.app.brought import prepare_brought
-from autoopt.errors import StageFailure
+from autoopt.errors import SpaceError, StageFailure
 from autoopt.files import Store
 from autoopt.files.pictures import as_input
 from autoopt.runtime import Front, Predictor, Session
+from autoopt.space import load_space, pin, restrict
+from autoopt.space.domains import Whole
 from autoopt.stages.front import front_of
 from autoopt.stages.keys import DEPLOY
-from autoopt.strategies import Quantize
-from autoopt.strategies.deploying.brought import BroughtArtifact, why_not
+from autoopt.strategies import Quantize, applies_reason, catalogue
+from autoopt.strategies.deploying.brought import BroughtArtifact, int8_nodes, why_not
 from autoopt.strategies.deploying.tidied import tidied
 from autoopt.task import PreparedTask, TaskOptions
 from autoopt.values import Slot
@@ -155,6 +157,19 @@ def test_what_does_not_fit_a_graph_is_said(tmp_path: Path) -> None:
     assert why_not("static_int8", facts.graph) is None
     other = Quantize.value_applies("static_int8", facts, Slot(index=0))
     assert other is None
+
+
+def test_forms_with_every_product_in_float_are_left_out_before_any_trial(tmp_path: Path) -> None:
+    facts = task_of(tmp_path, graph(), X=X).facts
+    assert facts.graph is not None
+    assert int8_nodes(facts.graph) == 2
+    space = restrict(load_space("graph", catalogue()), applies_reason(facts, Slot(index=0)))
+    kept = {recipe["quantize.keep_float"] for recipe in space.portfolio if "quantize.keep_float" in recipe}
+    assert kept == {0, 1}
+    assert [d.domain for d in space.dimensions if d.name == "quantize.keep_float"] == [Whole(low=0, high=1)]
+    asked = pin(load_space("graph", catalogue()), ["quantize.keep_float=2"], catalogue())
+    with pytest.raises(SpaceError, match="2: it has 2 products and convolutions: none would be in int8"):
+        restrict(asked, applies_reason(facts, Slot(index=0)))
 
 
 def test_a_graph_in_half_precision_is_left_as_it_is(tmp_path: Path) -> None:

@@ -4,11 +4,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
+import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
 from support_network import context, digits, optimized_ops, run
 from support_squares import run_images, squares
 
+from autoopt.errors import StageFailure
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.deploying.sensitivity import error, most_sensitive, scores_of
@@ -76,9 +78,12 @@ def test_as_many_convolutions_stay_float_as_asked_for(tmp_path: Path) -> None:
     assert errors[2] < errors[0]
 
 
-def test_more_than_there_are_leaves_the_float_graph_s_scores() -> None:
+@pytest.mark.parametrize("keep", [4, 16])
+def test_a_form_with_every_layer_in_float_is_refused_with_their_number(keep: int) -> None:
     artifact, data = spoiled()
-    assert lost(artifact, data, keep_float=16) < 1e-12
+    told = f"quantize.keep_float={keep}: it has 4 products and convolutions: none would be in int8"
+    with pytest.raises(StageFailure, match=told):
+        lost(artifact, data, keep_float=keep)
 
 
 class Plain:

@@ -5,6 +5,7 @@ from support_space import SMALL_SPACE, small_catalogue, small_space
 
 from autoopt.errors import OptionError, SpaceError
 from autoopt.space import Choice, Space, Untold, Value, parse_space, pin, restrict
+from autoopt.space.domains import Whole
 
 CATALOGUE = small_catalogue()
 
@@ -135,6 +136,18 @@ def test_a_recipe_takes_the_first_stand_in_that_is_left_for_a_choice_that_does_n
         {"model": "net", "shrink": "none", "fill": "mean"},
     ], "what fits stays as it is, and the last does not fit for another reason"
     assert [r["model"] for r in restrict(shrunk, reason).portfolio] == ["net"]
+
+
+def test_a_range_of_whole_numbers_ends_with_the_last_that_can_be_used() -> None:
+    def reason(name: str, value: Value | None) -> str | None:
+        return Untold("too deep") if name == "forest.depth" and isinstance(value, int) and value > 7 else None
+
+    space = restrict(small_space(), reason)
+    assert [d.domain for d in space.dimensions if d.name == "forest.depth"] == [Whole(low=2, high=7)]
+    assert space.dropped == ()
+    deep = pin(small_space(), ["forest.depth=12"], CATALOGUE)
+    with pytest.raises(SpaceError, match=r"No choice of forest\.depth .* \(12: too deep\)"):
+        restrict(deep, reason)
 
 
 def test_what_nobody_asked_for_goes_without_a_word_unless_nothing_is_left() -> None:

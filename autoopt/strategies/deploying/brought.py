@@ -146,5 +146,15 @@ def why_not(value: object, graph: GraphFacts) -> str | None:
     return None
 
 
+def int8_nodes(graph: GraphFacts) -> int | None:
+    """How many products and convolutions static int8 may serve; None where the snapshot does not say."""
+    if not graph.nodes:
+        return None
+    weights = graph.weights
+    convolves = weights.get(CONVOLUTIONS[0], 0) > sum(weights.get(op, 0) for op in PRODUCTS)
+    served = (CONVOLUTIONS[0], *PRODUCTS) if convolves else PRODUCTS
+    return sum(graph.nodes.get(op, 0) for op in served)
+
+
 def _signature(value: onnx.ValueInfoProto) -> tuple[str, int]:
     return str(value.name), int(value.type.tensor_type.elem_type)

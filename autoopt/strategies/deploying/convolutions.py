@@ -19,3 +19,8 @@ def mostly_convolutions(model: onnx.ModelProto) -> bool:
         return sum(sizes.get(n.input[1], 0) for n in model.graph.node if n.op_type in types)
 
     return weights(CONVOLUTION) > weights(*PRODUCTS)
+
+
+def in_int8(model: onnx.ModelProto) -> tuple[str, ...]:
+    """The operators that static int8 computes in integers: convolutions only where there is little else."""
+    return (CONVOLUTION, *PRODUCTS) if mostly_convolutions(model) else PRODUCTS

@@ -2,20 +2,21 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, final
+from typing import ClassVar, Final, final
 
 import onnx
 
 from autoopt.errors import StageFailure
 from autoopt.space.domains import Value
+from autoopt.space.narrow import Untold
 from autoopt.strategies.base import Stage, Strategy, choice, real, whole
-from autoopt.strategies.deploying.brought import BroughtArtifact, why_not
+from autoopt.strategies.deploying.brought import BroughtArtifact, int8_nodes, why_not
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions
 from autoopt.strategies.deploying.embeddings import int8_embeddings
 from autoopt.strategies.deploying.half import HALVES, half_weights
 from autoopt.strategies.deploying.quantizer import columns_differ, loaded, on_disk, stacks
 from autoopt.strategies.deploying.ranges import ENTROPY, MINMAX, PERCENTILE
-from autoopt.strategies.deploying.static import Calibration, static_int8
+from autoopt.strategies.deploying.static import Calibration, static_int8, why_none_is_left
 from autoopt.strategies.model import Artifact, Features, Prepared
 from autoopt.strategies.text.wide_linear import WideLinearArtifact
 from autoopt.strategies.trees.artifact import TreesArtifact
@@ -24,6 +25,7 @@ from autoopt.task.facts import TaskFacts
 from autoopt.task.spreading import spread_rows
 from autoopt.values import FailureReason, Slot
 
+KEEP_FLOAT: Final = "keep_float"
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "network": ("none", "dynamic_int8", "static_int8", *HALVES),
     "exported": ("none", "dynamic_int8", "static_int8", *HALVES),
@@ -84,14 +86,14 @@ class Quantize(Strategy):
     digits 9e-5, 2e-4, 6e-4; the same where one unit is a thousand times as large: 0.056, 0.011, 0.0009, which leaves
     0.840, 0.920, 0.972 of an accuracy of 0.965. So extremes are the rule, and entropy is for what they break.
     keep_float 0 to 16: so many products and convolutions stay float, those whose return brings the scores nearest to
-    the float network's, found by trying.
+    the float network's, found by trying; where that is all of them, it is no form.
     score_change 0.001 to 0.3: the root of the mean square of what scores differ by, in their standard deviations.
     """
 
     name: ClassVar[str] = "quantize"
     stage: ClassVar[Stage] = "deploy"
     field_when: ClassVar = {
-        **{name: {"quantize": ("static_int8",)} for name in ("calibration_rows", "calibration", "keep_float")},
+        **{name: {"quantize": ("static_int8",)} for name in ("calibration_rows", "calibration", KEEP_FLOAT)},
         "score_change": {"quantize": ("trimmed",)},
     }
 
@@ -117,6 +119,14 @@ class Quantize(Strategy):
         if value == "dynamic_int8" and own.convolves:
             return "the runtime's dynamic convolutions are several times slower than its float ones"
         return None
+
+    @classmethod
+    def field_value_applies(cls, field: str, value: Value, task: TaskFacts) -> str | None:
+        nodes = None if task.graph is None else int8_nodes(task.graph)
+        if field != KEEP_FLOAT or nodes is None:
+            return None
+        told = why_none_is_left(int(value), nodes)
+        return None if told is None else Untold(told)
 
     def apply(self, artifact: Artifact, calibration: Prepared | None) -> onnx.ModelProto:
         """The graph to deploy. `calibration` are prepared training rows, needed by static_int8 and trimmed.

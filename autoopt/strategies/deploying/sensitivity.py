@@ -22,8 +22,6 @@ def most_sensitive(
     the second best of a first look is often the neighbour of the best, and adds nothing to it. After the first choice
     only the half that was better when last looked at is looked at again.
     """
-    if count >= len(nodes):
-        return list(nodes)
     expected = scores_of(model, feed)
     kept: list[str] = []
     left, looked_at = list(nodes), len(nodes)

@@ -18,7 +18,8 @@ import numpy as np
 import onnx
 from numpy.typing import NDArray
 
-from autoopt.strategies.deploying.convolutions import BETWEEN, CONVOLUTION, PRODUCTS, mostly_convolutions
+from autoopt.errors import StageFailure
+from autoopt.strategies.deploying.convolutions import BETWEEN, CONVOLUTION, PRODUCTS, in_int8
 from autoopt.strategies.deploying.quantizer import (
     calibration_reader,
     columns_differ,
@@ -31,6 +32,8 @@ from autoopt.strategies.deploying.ranges import MINMAX, write_ranges
 from autoopt.strategies.deploying.sensitivity import most_sensitive
 from autoopt.strategies.model import Prepared
 from autoopt.task.spreading import spread_rows
+from autoopt.task.wording import count
+from autoopt.values import FailureReason
 
 SENSITIVITY_ROWS: Final = 256
 WATCHED_BYTES: Final = 1 << 19
@@ -52,10 +55,16 @@ class Calibration:
 
 
 def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float: int = 0) -> onnx.ModelProto:
-    """The graph in int8, but for the `keep_float` products and convolutions that cost most of the scores' precision."""
+    """The graph in int8, but for the `keep_float` products and convolutions that cost most of the scores' precision.
+
+    Raises StageFailure where that leaves none in int8.
+    """
     from onnxruntime.quantization import CalibrationMethod, QuantFormat, QuantType, quantize_static
 
-    convolves = mostly_convolutions(model)
+    served = in_int8(model)
+    if told := why_none_is_left(keep_float, sum(node.op_type in served for node in model.graph.node)):
+        raise StageFailure(FailureReason.ERROR, f"quantize.keep_float={keep_float}: {told}")
+    convolves = CONVOLUTION in served
     per_channel = convolves or columns_differ(model)
     types = [CONVOLUTION, *PRODUCTS, *BETWEEN] if convolves else list(PRODUCTS)
     with on_disk(model) as (source, target):
@@ -88,16 +97,24 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
         return quantized(_kept(source, quantized, model, calibration, keep_float) if keep_float else ())
 
 
+def why_none_is_left(keep_float: int, nodes: int) -> str | None:
+    """Why a form with so many layers in float is the float graph, where there are so many products and convolutions."""
+    if keep_float == 0 or keep_float < nodes:
+        return None
+    return f"it has {count(nodes, 'product or convolution', 'products and convolutions')}: none would be in int8"
+
+
 def _kept(
     source: Any,
     quantized: Callable[[Sequence[str]], onnx.ModelProto],
     model: onnx.ModelProto,
     calibration: Calibration,
-    count: int,
+    wanted: int,
 ) -> list[str]:
     """Names of the nodes that stay in float."""
-    nodes = [n.name for n in onnx.load(source).graph.node if n.op_type in (CONVOLUTION, *PRODUCTS)]
+    served = in_int8(model)
+    nodes = [n.name for n in onnx.load(source).graph.node if n.op_type in served]
     rows = calibration.some(SENSITIVITY_ROWS)
     names = {value.name for value in model.graph.input}
     feed = {name: values for name, values in calibration.rows.model_feed(rows).items() if name in names}
-    return most_sensitive(model, quantized, nodes, feed, count)
+    return most_sensitive(model, quantized, nodes, feed, wanted)

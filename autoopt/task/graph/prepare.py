@@ -80,6 +80,7 @@ def graph_task(
             form=judged.form,
             labelled=bool(rows.label_name),
             weights=dict(graph.weights),
+            nodes=dict(graph.nodes),
             raw_form=rows.raw_form,
         ),
     )

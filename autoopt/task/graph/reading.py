@@ -1,6 +1,7 @@
 """The user's ONNX file: read, checked as a whole, understood. Nothing of it is run here."""
 
 import math
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -54,6 +55,7 @@ class BroughtGraph:
     inputs: tuple[GraphInput, ...]  # none of a bundle's, whose front knows them
     scores: str  # the output that is judged: the first of floats, a row of them or one for each row
     weights: Mapping[str, int]  # constant numbers by operator
+    nodes: Mapping[str, int]  # how many there are of each of PRODUCTS
 
 
 def read_graph(path: Path) -> BroughtGraph:
@@ -69,7 +71,14 @@ def read_graph(path: Path) -> BroughtGraph:
     if problems:
         raise DataError(problems)
     return BroughtGraph(
-        path=path, content=content, inlined=inlined, opset=opset, inputs=inputs, scores=scores, weights=weights
+        path=path,
+        content=content,
+        inlined=inlined,
+        opset=opset,
+        inputs=inputs,
+        scores=scores,
+        weights=weights,
+        nodes=_nodes(model),
     )
 
 
@@ -88,6 +97,7 @@ def read_bundled(path: Path, content: bytes, scores: str) -> BroughtGraph:
         inputs=(),
         scores=scores,
         weights=_weights(model),
+        nodes=_nodes(model),
     )
 
 
@@ -225,6 +235,11 @@ def _weights(model: onnx.ModelProto) -> dict[str, int]:
         elif node.op_type in TREES:
             found[node.op_type] = found.get(node.op_type, 0) + max(len(a.ints) for a in node.attribute)
     return {op: count for op, count in found.items() if count}
+
+
+def _nodes(model: onnx.ModelProto) -> dict[str, int]:
+    """How many there are of each operator of PRODUCTS, less what is of a pipeline's preprocessing."""
+    return dict(Counter(node.op_type for node in model_nodes(model) if node.op_type in PRODUCTS))
 
 
 def _constant_nodes(graph: onnx.GraphProto) -> Iterator[tuple[onnx.NodeProto, Any]]:
