@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from autoopt.app.brought import affordable, loaded_graph, row_problems, scores_on
 from autoopt.app.raw_rows import are_arrays, array_rows, listed_images, table_rows
 from autoopt.bundle import Bundle, load_bundle
+from autoopt.bundle.contents import FRONT
 from autoopt.errors import BundleError, DataError, InputError, Problem
 from autoopt.runtime import Front, FrontInput, as_scores, cell_text
 from autoopt.runtime.predictor import WEIGHTS_ENDING
@@ -77,10 +78,12 @@ def _float_graph(bundle: Bundle) -> BroughtGraph:
             f"{bundle.folder} holds weights and no graph, as torch cannot trace its module: no form can be made of it."
         )
         raise DataError(what, f"Build a network that can be traced, with these weights: autoopt compress {module}")
-    name = bundle.folder.absolute().name or bundle.folder.resolve().name
-    return read_bundled(
-        bundle.folder.with_name(name) if name else bundle.folder, bundle.content("float"), bundle.front.scores
-    )
+    front = bundle.front
+    kinds = {0: (Kind.REGRESSION,), 2: (Kind.BINARY, Kind.MULTICLASS)}
+    if front.kind not in kinds.get(len(front.classes), (Kind.MULTICLASS,)):
+        what = f"{bundle.folder / FRONT} says {quoted(front.kind)} and names {len(front.classes)} classes."
+        raise DataError(what, "Export the bundle again.")
+    return read_bundled(bundle.folder.resolve(), bundle.content("float"), front.scores)
 
 
 def _judged(bundle: Bundle, rows: GivenRows, scores: NDArray[np.float64]) -> Judged:

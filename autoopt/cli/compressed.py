@@ -60,6 +60,8 @@ def print_drop_in(console: Console, study: Study, manifest: Mapping[str, Any]) -
     graph = study.context.facts.graph
     where = place(study.bundle / twin)
     told = f"{where} gives what the network gives, as an ONNX graph with raw inputs: `predict` and predict.py use it."
-    if graph is not None:
+    if graph is not None and graph.raw_form:
+        told = f"{place(study.bundle)} takes the place of {graph.name}: the same raw rows, the same columns come out."
+    elif graph is not None:
         told = f"{where} takes the place of {graph.name}: the same inputs, the same outputs."
     console.print(Text(told, style="bold green"), soft_wrap=True)

@@ -1,5 +1,6 @@
 """`autoopt compress BUNDLE/ --data ROWS`: rows as raw as the training data, a bundle that takes the very same ones."""
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -147,6 +148,9 @@ def test_folders_of_images_are_the_classes_of_their_bundle(tmp_path: Path) -> No
     (tmp_path / "new").mkdir()
     int8 = placed(tmp_path / "new", task).evaluate({"model": "brought", "quantize": "static_int8"})
     assert int8.measures["quality"].value > 0
+    listed = [{"image": f"photos/{path.parent.name}/{path.name}", "label": "cat"} for path in photos.rglob("*.png")]
+    task = prepared(made.folder, rows_file(tmp_path, pd.DataFrame(listed)))
+    assert {*np.concatenate([part.target for part in task.parts.values()])} == {1}
     shutil.move(photos / "dog", photos / "wolf")
     with pytest.raises(DataError, match=r"'wolf' in .* which are no classes of the bundle: 'bird', 'cat', 'dog'"):
         prepared(made.folder, photos)
@@ -189,12 +193,21 @@ def _weights(bundle: Path) -> None:
     seal_again(bundle, files=manifest["files"], artifacts=manifest["artifacts"])
 
 
+def _forged(bundle: Path) -> None:
+    front = (bundle / "front.json").read_text().replace('"binary"', '"unheard of"').encode()
+    (bundle / "front.json").write_bytes(front)
+    manifest = json.loads((bundle / "manifest.json").read_text())
+    manifest["files"]["front.json"] = {"bytes": len(front), "sha256": hashlib.sha256(front).hexdigest()}
+    seal_again(bundle, files=manifest["files"])
+
+
 @pytest.mark.parametrize(
     ("change", "told"),
     [
         (_damaged, "model.onnx is not the file that was exported"),
         (_unnamed, "has no manifest.json, so it is no bundle"),
         (_weights, "holds weights and no graph"),
+        (_forged, "front.json says 'unheard of' and names 2 classes"),
     ],
 )
 def test_a_bundle_that_cannot_be_used_is_told_with_what_is_wrong_beside(
