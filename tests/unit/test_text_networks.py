@@ -12,10 +12,11 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from support_network import Reports, context
+from support_network import Reports, context, optimized_ops
 from support_texts import LENGTH, VOCABULARY, negations, run_codes, texts, topics
 
 from autoopt.errors import StageFailure
+from autoopt.strategies.deploying.convolutions import loses_nothing
 from autoopt.strategies.deploying.embeddings import int8_embeddings, quantized_columns
 from autoopt.strategies.deploying.quantize import Quantize
 from autoopt.strategies.model import CODES, SCORES, Trained, TrainingData
@@ -233,6 +234,14 @@ def test_int8_keeps_the_scores_and_takes_less_space(name: str, form: str) -> Non
     large = [i.name for i in graph.graph.initializer if i.name in tables & looked_up and np.prod(i.dims) >= 4096]
     assert large == []
     assert graph.ByteSize() < found.artifact.graph().ByteSize()
+
+
+def test_a_mask_is_multiplied_in_int8_and_loses_nothing(tmp_path: Path) -> None:
+    data, found = trained("cnn", Kind.BINARY)
+    assert len(loses_nothing(found.artifact.graph())) == len(SMALL["cnn"].build(data).convolutions)
+    kernels = optimized_ops(Quantize(form="static_int8").apply(found.artifact, data.train), tmp_path)
+    assert kernels["QLinearMul"] == kernels["QLinearConv"] > 0
+    assert "Mul" not in kernels
 
 
 @settings(deadline=None)

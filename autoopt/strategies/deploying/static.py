@@ -12,6 +12,7 @@ after it stay float.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Final, final
 
 import numpy as np
@@ -19,7 +20,14 @@ import onnx
 from numpy.typing import NDArray
 
 from autoopt.errors import StageFailure
-from autoopt.strategies.deploying.convolutions import BETWEEN, CONVOLUTION, PRODUCTS, in_int8
+from autoopt.strategies.deploying.convolutions import (
+    BETWEEN,
+    CONVOLUTION,
+    MULTIPLICATION,
+    PRODUCTS,
+    in_int8,
+    loses_nothing,
+)
 from autoopt.strategies.deploying.quantizer import (
     calibration_reader,
     columns_differ,
@@ -66,8 +74,9 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
         raise StageFailure(FailureReason.ERROR, f"quantize.keep_float={keep_float}: {told}")
     convolves = CONVOLUTION in served
     per_channel = convolves or columns_differ(model)
-    types = [CONVOLUTION, *PRODUCTS, *BETWEEN] if convolves else list(PRODUCTS)
+    types = [CONVOLUTION, *PRODUCTS, *BETWEEN, MULTIPLICATION] if convolves else list(PRODUCTS)
     with on_disk(model) as (source, target):
+        float_anyway = _rounding(source)
         ranges = target.with_suffix(".ranges")
         if calibration.method != MINMAX:
             feeds = calibration_reader(model, calibration.rows, calibration.chosen, most_bytes=WATCHED_BYTES)
@@ -80,7 +89,7 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
                 calibration_reader(model, calibration.rows, calibration.chosen),
                 quant_format=QuantFormat.QDQ,
                 op_types_to_quantize=types,
-                nodes_to_exclude=list(kept),
+                nodes_to_exclude=[*float_anyway, *kept],
                 per_channel=per_channel,
                 activation_type=QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
@@ -95,6 +104,13 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
             return found if convolves else rounded_for_products_alone(found, kept)
 
         return quantized(_kept(source, quantized, model, calibration, keep_float) if keep_float else ())
+
+
+def _rounding(source: Path) -> list[str]:
+    """Names of the multiplications that int8 would round."""
+    model = onnx.load(source)
+    exact = loses_nothing(model)
+    return [n.name for n in model.graph.node if n.op_type == MULTIPLICATION and n.name not in exact]
 
 
 def why_none_is_left(keep_float: int, nodes: int) -> str | None:

@@ -25,8 +25,8 @@ def exported_graph(
 ) -> onnx.ModelProto:
     """The float graph of `network` in evaluation mode: inputs `names`, output SCORES, first dimensions `free`.
 
-    `network.forward` takes `*inputs`, as `Scored` does. `inputs` are two or more along each free
-    dimension (a single one would be taken for a constant). Raises StageFailure with the tracer's reason when torch.export cannot follow the
+    `network.forward` takes `*inputs`, as `Scored` does. `inputs` are two or more along each free dimension (a single
+    one would be taken for a constant). Raises StageFailure with the tracer's reason when torch.export cannot follow the
     network's code.
     """
     training = network.training
