@@ -6,6 +6,7 @@ from typing import Any
 
 from autoopt.space import Untold
 from autoopt.space.domains import Value
+from autoopt.space.ensembles import MEMBERS_FP16
 from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.stages.judge import bare_reason, relative_loss
@@ -43,7 +44,7 @@ TRIMS: tuple[Mapping[str, Value], ...] = (
     {"quantize.score_change": 0.01},
 )
 """How far trees are trimmed, before the form that loses nothing: the last has cost less than 0.1 % of the metric."""
-SAFEST = ("fp16", "compact")
+SAFEST = ("fp16", "compact", MEMBERS_FP16)
 """What is tried where the time gets short: soon made, and with next to no loss."""
 LEAST_S = 1.0
 ATTEMPT_SHARE = 1 / 6

@@ -2,10 +2,10 @@
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, Final
 
 from autoopt.space import Recipe
-from autoopt.space.ensembles import ensemble_words, is_ensemble
+from autoopt.space.ensembles import MEMBERS, MEMBERS_FP16, ensemble_words, is_ensemble
 from autoopt.stages.judge import bare_reason
 from autoopt.strategies import catalogue
 from autoopt.strategies.networks.own_network import BUILD
@@ -78,10 +78,17 @@ def tensor_words(tensor: TensorFacts) -> str:
     return f"{tensor.name} {tensor.dtype} {shape}"
 
 
+_MEMBERS_FORMS: Final[Mapping[str, str]] = {
+    "none": "",
+    MEMBERS: ", each quantized",
+    MEMBERS_FP16: ", each quantized, networks in fp16",
+}
+
+
 def choices_that_matter(recipe: Mapping[str, Any]) -> str:
     """A recipe in one cell: what is deployed, what was built and how, how it was trained, how data are prepared."""
     if is_ensemble(recipe):
-        return ensemble_words(recipe) + ("" if recipe.get("quantize", "none") == "none" else ", each quantized")
+        return ensemble_words(recipe) + _MEMBERS_FORMS[str(recipe.get("quantize", "none"))]
     parsed = Recipe(recipe)
     prepared = [f"{k} {parsed[k]}" for k in PREPARED if parsed.get(k, "none") != "none"]
     prefix = f"{parsed.get('model', '')}."

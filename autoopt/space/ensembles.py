@@ -1,7 +1,7 @@
 """An ensemble's recipe: its members' recipes side by side, each under a number, with its trial and its weight.
 
     model: ensemble
-    quantize: none                    # or members: each in its own quantized form
+    quantize: none                    # or members: each in its own quantized form; or members_fp16
     ensemble.1.trial: 3
     ensemble.1.weight: 2
     ensemble.1.model: lightgbm
@@ -23,6 +23,8 @@ ENSEMBLE: Final = "ensemble"
 """Value of `model` in an ensemble's recipe, and the prefix of its members' fields."""
 MEMBERS: Final = "members"
 """Value of `quantize` in an ensemble's recipe: each member in its own quantized form."""
+MEMBERS_FP16: Final = "members_fp16"
+"""The same, but networks with weights in fp16: next to nothing is lost."""
 MOST_MEMBERS: Final = 5
 """Different ones: each costs its whole size and latency."""
 MOST_WEIGHT: Final = 1000
@@ -62,11 +64,12 @@ def members_of(recipe: Mapping[str, Value]) -> tuple[Member, ...]:
             found.setdefault(match[1], {})[match[2]] = value
         elif name not in ("model", "quantize"):
             strange.append(name)
-    if strange or not 2 <= len(found) <= MOST_MEMBERS or recipe.get("quantize", "none") not in ("none", MEMBERS):
+    forms = ("none", MEMBERS, MEMBERS_FP16)
+    if strange or not 2 <= len(found) <= MOST_MEMBERS or recipe.get("quantize", "none") not in forms:
         told = f"it holds {', '.join(strange)}" if strange else f"it has {len(found)} members"
         raise SpaceError(
             f"The recipe is none of an ensemble: {told}.",
-            f"2 to {MOST_MEMBERS} members, {ENSEMBLE}.1.model and so on, and quantize none or {MEMBERS}.",
+            f"2 to {MOST_MEMBERS} members, {ENSEMBLE}.1.model and so on, and quantize one of {', '.join(forms)}.",
         )
     return tuple(_member(k, fields) for k, fields in sorted(found.items()))
 

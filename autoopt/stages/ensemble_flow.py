@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 from autoopt import __version__
 from autoopt.errors import BundleError, StageFailure
 from autoopt.files import Store, StoreEntry, sha256_json, write_bytes
-from autoopt.space.ensembles import MEMBERS, is_ensemble, members_of, shares
+from autoopt.space.ensembles import MEMBERS_FP16, is_ensemble, members_of, shares
 from autoopt.space.recipe import Recipe
 from autoopt.stages import deploy as deploying
 from autoopt.stages.averaging import OLD_TREES, averaged, tree_operators
@@ -24,6 +24,7 @@ from autoopt.stages.parity import compare_scores, require_scores_parity
 from autoopt.stages.predictions import append_prediction
 from autoopt.stages.runners import GRAPH, file_of, loaded
 from autoopt.strategies import twin_values
+from autoopt.strategies.deploying.half import FP16
 from autoopt.strategies.trees.packed import packed_bytes
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import FailureReason, Rank, Slot
@@ -36,13 +37,14 @@ MakeFlow = Callable[[Recipe, int], Flow]
 
 
 def deployed_form(recipe: Recipe, quantize: str) -> Recipe:
-    """A member's recipe in the form that an ensemble with this `quantize` deploys: float, or its own quantized one."""
-    if quantize == MEMBERS and recipe.get("quantize", "none") != "none":
-        return recipe
-    if quantize == MEMBERS and (forms := twin_values(recipe)):
-        return recipe.replace({"quantize": forms[0]})
+    """A member's recipe in the form that an ensemble with this `quantize` deploys: float, or a quantized one."""
     plain = {name: value for name, value in recipe.items() if not name.startswith("quantize.")}
-    return Recipe({**plain, "quantize": "none"})
+    forms = () if quantize == "none" else twin_values(recipe)
+    if not forms:
+        return Recipe({**plain, "quantize": "none"})
+    if quantize == MEMBERS_FP16 and FP16 in forms:
+        return Recipe({**plain, "quantize": FP16})
+    return recipe if recipe.get("quantize", "none") != "none" else recipe.replace({"quantize": forms[0]})
 
 
 @final
@@ -148,7 +150,7 @@ class EnsembleFlow(Candidate):
         except onnx.checker.ValidationError as error:
             message = f"The merged graph is not valid ONNX: {str(error).splitlines()[0]}."
             raise StageFailure(FailureReason.ERROR, message) from error
-        if self._quantize == MEMBERS:
+        if self._quantize != "none":
             return packed_bytes(merged)
         return bytes(merged.SerializeToString(deterministic=True))
 

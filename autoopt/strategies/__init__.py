@@ -11,11 +11,12 @@ from functools import cache
 
 from autoopt.space.catalogue import Catalogue, Declaration
 from autoopt.space.domains import Choice, Condition, Value
-from autoopt.space.ensembles import ENSEMBLE, MEMBERS, is_ensemble, members_of
+from autoopt.space.ensembles import ENSEMBLE, MEMBERS, MEMBERS_FP16, is_ensemble, members_of
 from autoopt.space.recipe import Recipe
 from autoopt.strategies.base import ANY_SIZE, COUNTING, NETWORKS, SEQUENCES, Strategy
 from autoopt.strategies.deploying.brought import Brought, BroughtArtifact
 from autoopt.strategies.deploying.ensemble import Ensemble
+from autoopt.strategies.deploying.half import FP16
 from autoopt.strategies.deploying.mirror import Mirror
 from autoopt.strategies.deploying.quantize import Quantize, twin_choice
 from autoopt.strategies.fit import misfit
@@ -246,10 +247,13 @@ def stand_ins() -> Mapping[str, tuple[Value, ...]]:
 def twin_values(recipe: Recipe) -> tuple[str, ...]:
     """Values of `quantize` that make the quantized twin of this recipe's model, best first; none for linear models.
 
-    Of an ensemble: MEMBERS where one of its members has a quantized form.
+    Of an ensemble: MEMBERS where one of its members has a quantized form, MEMBERS_FP16 too where one is a network.
     """
     if is_ensemble(recipe):
-        forms = [m.recipe.get("quantize", "none") != "none" or twin_values(m.recipe) for m in members_of(recipe)]
-        return (MEMBERS,) if any(forms) else ()
+        members = [m.recipe for m in members_of(recipe)]
+        forms = {form for member in members for form in (member.get("quantize", "none"), *twin_values(member))}
+        if not forms - {"none"}:
+            return ()
+        return (MEMBERS, MEMBERS_FP16) if FP16 in forms else (MEMBERS,)
     model = models()[str(recipe[MODEL])]
     return twin_choice(model.artifact_kind, convolves=model.convolves)

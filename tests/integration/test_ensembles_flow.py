@@ -14,7 +14,7 @@ from support_text import rows_of_words
 
 from autoopt.errors import StageFailure
 from autoopt.runtime import Session
-from autoopt.space.ensembles import MEMBERS, Member, ensemble_recipe
+from autoopt.space.ensembles import MEMBERS, MEMBERS_FP16, Member, ensemble_recipe
 from autoopt.space.recipe import Recipe
 from autoopt.stages import measure, worker
 from autoopt.stages.contract import EvaluateResult, SelectJob, SelectResult
@@ -64,13 +64,14 @@ def scores_of(place: Place, result: EvaluateResult, rows: Part) -> NDArray[np.fl
     return Session(file_of(place, result)).run(feed_of(facts, rows)).astype(np.float64)
 
 
-@pytest.mark.parametrize("quantize", ["none", MEMBERS])
+@pytest.mark.parametrize("quantize", ["none", MEMBERS, MEMBERS_FP16])
 def test_it_gives_the_weighted_mean_of_its_members_on_any_raw_rows(place: Place, quantize: str) -> None:
     recipes = (TREES, FOREST, LINE, NETWORK)
     result = place.evaluate(ensemble_recipe(members(*recipes), quantize=quantize))
     assert set(result.measures) == set(MEASURE_UNITS)
     rows = strange(Snapshot.open(Path(place.snapshot)).part("valid"))
-    forms = {"none": ("none",) * 4, MEMBERS: ("compact", "compact", "none", "static_int8")}[quantize]
+    trees = ("compact", "compact", "none")
+    forms = {"none": ("none",) * 4, MEMBERS: (*trees, "static_int8"), MEMBERS_FP16: (*trees, "fp16")}[quantize]
     alone = [place.evaluate(r.replace({"quantize": form})) for r, form in zip(recipes, forms, strict=True)]
     shares = np.array(list(WEIGHTS.values())) / sum(WEIGHTS.values())
     mean = sum(s * scores_of(place, a, rows) for s, a in zip(shares, alone, strict=True))

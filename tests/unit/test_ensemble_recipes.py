@@ -4,10 +4,11 @@ from pathlib import Path
 
 import pytest
 
+from autoopt.app.twin_ladder import rungs_of, safer
 from autoopt.errors import SpaceError
 from autoopt.report.wording import choices_that_matter
 from autoopt.space import Recipe, load_space, recipe_from_file, restrict, space_of
-from autoopt.space.ensembles import MEMBERS, Member, ensemble_recipe, ensemble_words, members_of, shares
+from autoopt.space.ensembles import MEMBERS, MEMBERS_FP16, Member, ensemble_recipe, ensemble_words, members_of, shares
 from autoopt.stages.ensemble_flow import deployed_form
 from autoopt.strategies import catalogue, twin_values
 
@@ -32,6 +33,7 @@ def test_members_come_back_by_trial_whatever_their_order() -> None:
 def test_people_read_which_trials_it_is_made_of() -> None:
     assert choices_that_matter(ensemble_recipe([TREE, LINE])) == "ensemble of trials 3, 15 ×2"
     assert choices_that_matter(ensemble_recipe([TREE, LINE], quantize=MEMBERS)).endswith(", each quantized")
+    assert choices_that_matter(ensemble_recipe([TREE, NETWORK], quantize=MEMBERS_FP16)).endswith("networks in fp16")
 
 
 def test_the_choice_to_be_a_member_is_no_part_of_it() -> None:
@@ -69,9 +71,20 @@ def test_each_member_is_deployed_in_float_or_in_its_own_quantized_form() -> None
     assert deployed_form(LINE.recipe, MEMBERS) == LINE.recipe
 
 
+def test_networks_are_deployed_in_half_precision_where_the_safest_form_is_asked_for() -> None:
+    assert deployed_form(NETWORK.recipe, MEMBERS_FP16) == Recipe({"model": "mlp", "quantize": "fp16"})
+    for member in (TREE, LINE):
+        assert deployed_form(member.recipe, MEMBERS_FP16) == member.recipe
+    recipe = ensemble_recipe([TREE, NETWORK])
+    assert rungs_of(recipe) == ({"quantize": MEMBERS}, {"quantize": MEMBERS_FP16})
+    assert safer(rungs_of(recipe)) == [{"quantize": MEMBERS_FP16}]
+    assert members_of(recipe.replace({"quantize": MEMBERS_FP16})) == members_of(recipe)
+
+
 def test_the_twin_is_that_of_the_members() -> None:
     other = Member(trial=4, weight=1, recipe=Recipe({"model": "linear_svm", "quantize": "none"}))
     assert twin_values(ensemble_recipe([LINE, TREE])) == (MEMBERS,)
+    assert twin_values(ensemble_recipe([LINE, NETWORK])) == (MEMBERS, MEMBERS_FP16)
     assert twin_values(ensemble_recipe([LINE, other])) == ()
 
 
