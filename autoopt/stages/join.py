@@ -7,6 +7,7 @@ from typing import Final
 import onnx
 from onnx import compose, helper, version_converter
 
+from autoopt.strategies.graph import drop_notes
 from autoopt.strategies.model import CODES, FEATURES, IR_VERSION, OPSET, SCORES
 from autoopt.task.facts import TaskFacts
 
@@ -79,11 +80,8 @@ def _ready(model: onnx.ModelProto) -> onnx.ModelProto:
     if opset != OPSET:
         copy = version_converter.convert_version(copy, OPSET)
     copy.ir_version = IR_VERSION
-    for leftover in (copy.metadata_props, copy.graph.value_info, copy.graph.metadata_props):
-        del leftover[:]
-    for node in copy.graph.node:
-        node.doc_string = ""
-        del node.metadata_props[:]
+    del copy.metadata_props[:]
+    drop_notes(copy)
     return copy
 
 

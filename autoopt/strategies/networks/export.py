@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.onnx._internal.exporter._registration import ONNXRegistry
 
 from autoopt.errors import StageFailure
+from autoopt.strategies.graph import drop_notes
 from autoopt.strategies.model import IR_VERSION, OPSET, SCORES
 from autoopt.values import FailureReason
 
@@ -52,6 +53,7 @@ def exported_graph(
         network.train(training)
     model: onnx.ModelProto = program.model_proto
     model.ir_version = IR_VERSION
+    drop_notes(model)
     return model
 
 
