@@ -1,5 +1,8 @@
 """Ranges of static int8: what entropy cuts off and what it keeps, on distributions whose answer is known."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -7,9 +10,11 @@ from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from scipy.stats import entropy as scipy_divergence
 
+from autoopt.strategies.deploying import ranges
 from autoopt.strategies.deploying.entropy import LEVELS, PARTS, divergence, least_divergent_range
 from autoopt.strategies.deploying.quantize import dynamic_int8
 from autoopt.strategies.deploying.quantizer import columns_differ
+from autoopt.strategies.deploying.ranges import write_ranges
 from autoopt.strategies.deploying.sensitivity import error, scores_of
 from autoopt.strategies.deploying.static import Calibration, static_int8
 
@@ -181,3 +186,17 @@ def test_a_skip_beside_a_product_is_not_rounded(keep: int) -> None:
     assert len(rounded) == 3 - keep
     expected = scores(model, x)
     assert 0 < error(expected, scores(quantized, x)) < 1e-3 * expected.var()
+
+
+def test_percentiles_are_those_of_all_values_however_few_rows_are_looked_at_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setattr(ranges, "SAMPLE", 1 << 14)
+    x = RANDOM.normal(size=(400, 256)).astype(np.float32)
+    node = helper.make_node("Gemm", ["x", "w"], ["y"], name="product")
+    onnx.save(graph_of([node], {"w": np.eye(256, dtype=np.float32)}, 256), tmp_path / "float.onnx")
+    feeds = [{"x": row[np.newaxis]} for row in x]
+    write_ranges(tmp_path / "ranges", tmp_path / "float.onnx", ["Gemm"], feeds, len(x), "percentile")
+    found = json.loads((tmp_path / "ranges").read_text())["data"]["x"]
+    expected = np.percentile(x, [0.05, 99.95])
+    assert np.allclose([found[end]["data"] for end in ("lowest", "highest")], expected, rtol=0.08)

@@ -46,13 +46,13 @@ def write_ranges(path: Path, source: Path, types: Sequence[str], feeds: Iterable
 
     found = {}
     for name, values in _sampled(source, types, feeds, rows).items():
-        low, high = RANGES[method](values) if len(values) else (0.0, 0.0)
+        low, high = RANGES[method](values)
         found[name] = TensorData(lowest=np.array(low, values.dtype), highest=np.array(high, values.dtype))
     save_tensors_data(TensorsData(CalibrationMethod.MinMax, found), path)
 
 
 def _sampled(source: Path, types: Sequence[str], feeds: Iterable[Feed], rows: int) -> dict[str, NDArray[np.floating]]:
-    """Of each tensor about SAMPLE finite values, every batch's extremes among them where those are finite."""
+    """About SAMPLE finite values of each tensor, the extremes among them; zeros for one that has none."""
     from onnxruntime.quantization.calibrate import CalibrationMethod, create_calibrator
 
     random = np.random.default_rng(0)
@@ -60,19 +60,21 @@ def _sampled(source: Path, types: Sequence[str], feeds: Iterable[Feed], rows: in
     calibrator = create_calibrator(source, types, str(watching), calibrate_method=CalibrationMethod.Percentile)
     names = sorted(calibrator.tensors_to_calibrate)
     parts: dict[str, list[NDArray[np.floating]]] = {name: [] for name in names}
+    extremes: dict[str, tuple[np.floating, np.floating]] = {}
     for feed in feeds:
         share = len(next(iter(feed.values()))) / rows
         given = [name for name in names if name not in feed]
         seen = dict(zip(given, calibrator.infer_session.run(given, dict(feed)), strict=True)) | dict(feed)
         for name in names:
-            parts[name].append(_some(seen[name].reshape(-1), math.ceil(share * SAMPLE), random))
-    return {name: np.concatenate(some) for name, some in parts.items()}
+            values = seen[name][np.isfinite(seen[name])]
+            if values.size:
+                parts[name].append(_some(values, math.ceil(share * SAMPLE), random))
+                low, high = extremes.get(name, (values[0], values[0]))
+                extremes[name] = min(low, values.min()), max(high, values.max())
+    nothing = np.float32(0), np.float32(0)
+    return {name: np.concatenate([*parts[name], extremes.get(name, nothing)]) for name in names}
 
 
 def _some(values: NDArray[np.floating], most: int, random: np.random.Generator) -> NDArray[np.floating]:
-    """About `most` of the finite `values` (n,), with the extremes."""
-    if values.size > most:
-        drawn = values[random.integers(0, values.size, most)]
-        values = np.concatenate([drawn, [values.min(), values.max()]])
-    finite: NDArray[np.floating] = values[np.isfinite(values)]
-    return finite
+    """At most so many of `values` (n,), drawn."""
+    return values if values.size <= most else values[random.integers(0, values.size, most)]
