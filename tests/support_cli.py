@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from autoopt.cli import main
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -48,6 +50,13 @@ def run_here(*words: str) -> Ran:
         sys.excepthook = hook
         signal.signal(signal.SIGTERM, terminate)
     return Ran(code=code, out=out.getvalue(), err=err.getvalue())
+
+
+def end_soon(patch: pytest.MonkeyPatch) -> None:
+    """Searches of this process measure for a second at their end; without a budget of time they have three."""
+    from autoopt.app import session
+
+    patch.setattr(session, "end_seconds", lambda left_s, combining: (1.0, session.MOST_ENSEMBLE_S))
 
 
 def run_process(

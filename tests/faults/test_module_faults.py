@@ -4,7 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
-from support_cli import Ran, run_here, run_process
+from support_cli import Ran, end_soon, run_here, run_process
 from support_module import HEAD, returning, write_task
 
 pytestmark = pytest.mark.slow
@@ -71,7 +71,10 @@ def ran(folder: Path) -> Ran:
     """Five trials: what raises, NaN, memory that fills up, a hang in three attempts, and one that is sound."""
     words = ("--study", "own", "--trials", "5", "--slots", "1", "--memory", "1GB", "--home", str(folder / "home"))
     pins = ("module.epochs=1", "loader.workers=1", "loader.hang_s=2")
-    return run_here("search", f"{folder / 'task.py'}:task", *words, *(w for p in pins for w in ("--set", p)), "--json")
+    with pytest.MonkeyPatch.context() as patch:
+        end_soon(patch)
+        pinned = (word for pin in pins for word in ("--set", pin))
+        return run_here("search", f"{folder / 'task.py'}:task", *words, *pinned, "--json")
 
 
 def told(folder: Path) -> str:

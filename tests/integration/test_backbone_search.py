@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support_backbone import write_weights
-from support_cli import run_here, run_process, tree
+from support_cli import end_soon, run_here, run_process, tree
 from support_images import write_classes
 from support_squares import squares
 
@@ -130,6 +130,7 @@ def test_a_search_and_a_resume_without_the_file(tmp_path: Path, monkeypatch: pyt
         Image.fromarray(picture).save(path)
     file = write_weights(tmp_path / "resnet.safetensors")
     monkeypatch.chdir(tmp_path)
+    end_soon(monkeypatch)
     begun = ("search", "photos", "--backbone", file.name, *SMALL, "--trials", "1", "--study", "one", "--json")
     ran = run_here(*begun, "--inline")
     assert ran.code == 0, ran.err

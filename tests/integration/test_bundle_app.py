@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from support_cli import end_soon
 
 from autoopt.app.api import load_bundle, search
 from autoopt.app.artifacts import check_folder, export_bundle, predict_file, study_view, write_report
@@ -16,7 +17,9 @@ pytestmark = [pytest.mark.slow, pytest.mark.filterwarnings("ignore")]  # of the 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
     home = tmp_path_factory.mktemp("home")
-    return search("demo:iris", trials=2, home=home, study="iris", slots=1, inline=True)
+    with pytest.MonkeyPatch.context() as patch:
+        end_soon(patch)
+        return search("demo:iris", trials=2, home=home, study="iris", slots=1, inline=True)
 
 
 def test_the_report_shows_what_the_bundle_holds(study: Study, tmp_path: Path) -> None:

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support_cli import CHEAP, ROOT, Ran, Searched, run_here, run_process, table, tree, write_table
+from support_cli import CHEAP, ROOT, Ran, Searched, end_soon, run_here, run_process, table, tree, write_table
 from support_faults import picture, violations
 from support_tracking import Mirror
 
@@ -131,7 +131,10 @@ def test_a_dry_run_runs_and_writes_nothing(
         assert (ran.last_json["study"], ran.last_json["dry_run"]) == ("dry", True)
 
 
-def test_no_feasible_trial_exits_3_and_exports_the_nearest_miss(tmp_path: Path) -> None:
+def test_no_feasible_trial_exits_3_and_exports_the_nearest_miss(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_soon(monkeypatch)
     data = write_table(tmp_path / "table.csv")
     words = ("--target", "y", "--trials", "2", "--json", "--limit", "latency_ms<=0.000001", "--inline")
     ran = run_here("search", str(data), *words, *CHEAP)
@@ -144,7 +147,10 @@ def test_no_feasible_trial_exits_3_and_exports_the_nearest_miss(tmp_path: Path) 
     assert "latency_ms<=1e-06" in manifest["missed"]
 
 
-def test_the_exported_recipe_gives_the_same_quality_again(searched: Searched, tmp_path: Path) -> None:
+def test_the_exported_recipe_gives_the_same_quality_again(
+    searched: Searched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    end_soon(monkeypatch)
     recipe = str(searched.bundle / "recipe.yaml")
     words = ("--target", "y", "--recipe", recipe, "--slots", "1", "--home", str(tmp_path / "home"), "--json")
     ran = run_here("search", str(searched.data), *words, "--inline")
@@ -159,6 +165,7 @@ def test_pins_hold_in_every_trial_and_the_database_is_where_it_was_asked_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
+    end_soon(monkeypatch)
     write_table(tmp_path / "table.csv")
     url = "sqlite:///other.db"
     words = ("--target", "y", "--trials", "3", "--study", "pinned", "--home", "home", "--storage", url)

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from support_cli import run_here
+from support_cli import end_soon, run_here
 from support_stages import Place
 from support_text import text_frame
 from test_text_task import TEXT, options
@@ -76,6 +76,7 @@ def words(*more: str) -> list[str]:
 @pytest.mark.slow
 def test_a_bundle_of_pieces_needs_nothing_more_than_others(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    end_soon(monkeypatch)
     frame = text_frame(240)
     frame.to_csv(tmp_path / "news.csv", index=False)
     ran = run_here(*words("--set", "tokens=subwords"))
@@ -99,6 +100,7 @@ def test_a_bundle_of_pieces_needs_nothing_more_than_others(tmp_path: Path, monke
 @pytest.mark.slow
 def test_a_search_begins_with_vectors_where_there_are_some(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
+    end_soon(monkeypatch)
     text_frame(240).to_csv(tmp_path / "news.csv", index=False)
     frozen = ("--set", "pretrained=frozen")
     ran = run_here(*words("--embeddings", vectors(tmp_path).name, *frozen))
