@@ -31,9 +31,13 @@ class Prune(Strategy):
     When it helps: limits on size or latency; a wide network, trained and then pruned, is often better than a narrow one
     that was trained as such. share 0.05 to 0.95 of the weights, or of each layer's width; steps 1 to 5, with
     fine-tuning after each (gradual: Zhu & Gupta 2017); epochs 1 to 50 after each step; rate_share 0.01 to 1 times the
-    training's learning rate. taught 0 to 1: the share of the loss that is the distance to what the network said before
-    it was pruned (Hinton, Vinyals & Dean 2015), which sees each batch as it is learned from; a step takes about twice
-    as long. It works for any network, a module of one's own too, and for fine-tuning in int8 that follows.
+    training's learning rate.
+
+    taught 0 to 1: the share of the loss that is the distance to what the network says that was not pruned (Hinton,
+    Vinyals & Dean 2015), of each batch as it is learned from, in int8 that follows too; a step takes 1.3 times as long.
+    It helps where that one knows more than the rows tell, as one that came trained: with a fifth of the rows that it
+    had learned from, at 0.5, digits +0.24 points of accuracy, Friedman's function -1 % of RMSE. With the same rows it
+    helps classes little (digits 0.0, CIFAR-10 +0.25 points) and harms values (+0.3 and +1.3 %). 0.9 is no better.
     """
 
     name: ClassVar[str] = "prune"
