@@ -130,6 +130,7 @@ class GraphFacts:
     labelled: bool  # the data say what is right; else quality is agreement with the graph itself
     weights: Mapping[str, int]  # constant numbers by the operator that multiplies with them; 0 for trees
     nodes: Mapping[str, int] = field(default_factory=dict)  # of those operators, trees aside; none in old snapshots
+    own_trees: bool = False  # its model is trees of one model, as autoopt writes them
     raw_form: str = ""  # of a bundle's graph, which takes rows as its front says: the modality they are given like
 
 

@@ -122,7 +122,13 @@ def test_trees_of_a_bundle_are_written_in_fewer_bytes(tmp_path: Path) -> None:
     task = prepared(made.folder, rows_file(tmp_path))
     assert Quantize.value_applies("static_int8", task.facts, Slot(index=0)) is not None
     place = placed(tmp_path / "new", task)
-    compact = place.evaluate({"model": "brought", "quantize": "compact"})
+    compact, trimmed = (
+        place.evaluate({"model": "brought", "quantize": form, **more})
+        for form, more in (("compact", {}), ("trimmed", {"quantize.score_change": 0.2}))
+    )
+    assert trimmed.measures["size_bytes"].value < 0.8 * compact.measures["size_bytes"].value
+    assert trimmed.measures["quality_drop"].value < 10
+    assert before(deployed(place, trimmed.artifact_key)) == before(onnx.load(made.folder / "model.onnx"))
     assert compact.measures["quality_drop"].value == 0
     assert compact.measures["size_bytes"].value < 0.6 * (made.folder / "model.onnx").stat().st_size
     assert before(deployed(place, compact.artifact_key)) == before(onnx.load(made.folder / "model.onnx"))

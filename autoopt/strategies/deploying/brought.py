@@ -89,6 +89,12 @@ class BroughtArtifact(Artifact):
 
         return compacted(onnx.load_model_from_string(self.content))
 
+    def trimmed_graph(self, rows: Prepared, *, score_change: float) -> onnx.ModelProto:
+        """Fewer and rounder trees. Raises StageFailure where they are not one model's that autoopt wrote."""
+        from autoopt.strategies.trees.rewritten import trimmed_in
+
+        return trimmed_in(onnx.load_model_from_string(self.content), rows, score_change=score_change)
+
     def drop_in(self, made: onnx.ModelProto) -> onnx.ModelProto:
         """What was made of it, with the inputs and outputs declared as in it. Raises StageFailure where they differ."""
         own, constants = onnx.load_model_from_string(self.content).graph, {i.name for i in made.graph.initializer}
@@ -136,6 +142,8 @@ def why_not(value: object, graph: GraphFacts) -> str | None:
         return None
     if value == "compact":
         return None if trees else Untold("it has no trees")
+    if value == "trimmed":
+        return None if graph.own_trees else Untold("it has no trees that a search found")
     if value == "weights_int8":
         return "it is for linear models that were made here"
     if not convolved + products:

@@ -81,6 +81,7 @@ def graph_task(
             labelled=bool(rows.label_name),
             weights=dict(graph.weights),
             nodes=dict(graph.nodes),
+            own_trees=graph.own_trees,
             raw_form=rows.raw_form,
         ),
     )

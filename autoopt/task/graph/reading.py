@@ -56,6 +56,7 @@ class BroughtGraph:
     scores: str  # the output that is judged: the first of floats, a row of them or one for each row
     weights: Mapping[str, int]  # constant numbers by operator
     nodes: Mapping[str, int]  # how many there are of each of PRODUCTS
+    own_trees: bool = False  # its model is trees of one model, as autoopt writes them
 
 
 def read_graph(path: Path) -> BroughtGraph:
@@ -98,6 +99,7 @@ def read_bundled(path: Path, content: bytes, scores: str) -> BroughtGraph:
         scores=scores,
         weights=_weights(model),
         nodes=_nodes(model),
+        own_trees=[k for k, node in enumerate(model_nodes(model)) if node.op_type in TREES] == [0],
     )
 
 
