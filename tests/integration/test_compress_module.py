@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import save_file
+from safetensors.torch import load_file, save_file
 from support_cli import run_here
 from support_module import prepared, returning, write_task
 from support_stages import Place, make_place
@@ -94,12 +94,16 @@ def test_every_form_is_made_of_one_export_and_held_to_the_network_as_it_came(tmp
     whole = place.evaluate(FLOAT)
     assert whole.measures["quality_drop"].value == 0
     tuned = {"prune": "channels", "prune.share": 0.5, "prune.epochs": 1, "prune.rate_share": 0.01}
-    pruned = place.evaluate({**FLOAT, **tuned, "quantize": "static_int8", "qat": True, "qat.epochs": 1})
+    form = {**FLOAT, **tuned, "prune.taught": 0.5, "quantize": "static_int8", "qat": True, "qat.epochs": 1}
+    pruned = place.evaluate(form)
     assert {s.name: s.hit for s in pruned.stages}["train"]
     assert pruned.measures["size_bytes"].value < 0.6 * whole.measures["size_bytes"].value
     lost = whole.measures["quality"].value - pruned.measures["quality"].value
     assert pruned.measures["quality_drop"].value == pytest.approx(100 * lost / whole.measures["quality"].value)
     assert any("weights left" in note for note in pruned.notes)
+    pair = place.verify(FLOAT, form, keeps_twin=True)
+    kept = [load_file(w["weights.safetensors"])["network.2.weight"] for w in (pair.weights, pair.twin_weights)]
+    assert [tuple(w.shape) for w in kept] == [(64, 64), (32, 32)], "each artifact brings what it was made of"
     facts = Snapshot.open(Path(place.snapshot)).facts
     assert other_weights(facts) == ""
     fitted(tmp_path, seed=1)  # the file is written anew while the study goes on
