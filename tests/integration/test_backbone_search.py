@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 from support_backbone import write_weights
-from support_cli import end_soon, run_here, run_process, tree
+from support_cli import end_soon, run_here, tree
 from support_images import write_classes
 from support_squares import squares
 
@@ -135,7 +135,7 @@ def test_a_search_and_a_resume_without_the_file(tmp_path: Path, monkeypatch: pyt
     ran = run_here(*begun, "--inline")
     assert ran.code == 0, ran.err
     file.rename(tmp_path / "elsewhere.safetensors")
-    ran = run_process("resume", "one", "--trials", "1", "--json", folder=tmp_path)
+    ran = run_here("resume", "one", "--trials", "1", "--json")
     assert ran.code == 0, ran.err
     trials = ran.last_json["trials"]
     assert (trials["complete"] + trials["pruned"], trials["failed"]) == (2, 0)

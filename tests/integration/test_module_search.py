@@ -69,18 +69,8 @@ def squares(outputs, target):
 
 
 def search(folder: Path, body: str, *, inline: bool = False) -> Ran:
-    words = (
-        write_task(folder, body),
-        "--trials",
-        "1",
-        "--home",
-        str(folder / "home"),
-        "--study",
-        "own",
-        "--json",
-        *FEW,
-    )
-    return run_here("search", *words, "--inline") if inline else run_process("search", *words, folder=folder)
+    words = ("--trials", "1", "--home", str(folder / "home"), "--study", "own", "--json", *FEW)
+    return run_here("search", write_task(folder, body), *words, *(("--inline",) if inline else ()))
 
 
 @pytest.mark.parametrize(
