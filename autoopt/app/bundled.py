@@ -13,7 +13,7 @@ from autoopt.app.raw_rows import are_arrays, array_rows, listed_images, table_ro
 from autoopt.bundle import Bundle, load_bundle
 from autoopt.bundle.contents import FRONT
 from autoopt.errors import BundleError, DataError, InputError, Problem
-from autoopt.runtime import Front, FrontInput, as_scores, cell_text
+from autoopt.runtime import Front, FrontInput, as_scores, cell_number, cell_text
 from autoopt.runtime.predictor import WEIGHTS_ENDING
 from autoopt.stages.front import front_of
 from autoopt.task import PreparedTask, TaskOptions
@@ -26,7 +26,6 @@ from autoopt.task.graph.reading import BroughtGraph, read_bundled
 from autoopt.task.graph.rows import LABEL, GivenRows
 from autoopt.task.metrics import METRICS
 from autoopt.task.modality import IMAGE_DEMO
-from autoopt.task.parsing import Numbers, parse
 from autoopt.task.sources.dispatch import read_table
 from autoopt.task.table import Table
 from autoopt.task.targets import label_texts
@@ -231,13 +230,12 @@ def _table_labels(
             what, mend = missing_column("--target", options.target, table.names)
             problems.append(Problem(what=what, mend=mend))
         return "", np.zeros(0)
-    array = table.column(name)
+    texts = label_texts(table.column(name))
     if front.classes:
-        texts = label_texts(array)
         words = [texts.values[k] for k in texts.codes]
         return name, known_labels(name, words, front.classes, table.row_numbers, problems)
-    parsed = parse(array, target=True)
-    values = parsed.values if isinstance(parsed, Numbers) else np.full(table.rows, np.nan)
+    numbers = [cell_number(text) for text in texts.values]
+    values = np.array([np.nan if number is None else number for number in numbers])[texts.codes]
     return name, _finite(name, values, table.row_numbers, problems)
 
 

@@ -93,7 +93,8 @@ def _source_problems(source: str) -> list[Problem]:
     if source.lower().endswith(GRAPH_ENDING):
         return []
     mend = "Give a graph: model.onnx; a bundle's folder; or a network of your own with its weights: task.py:function."
-    return [Problem(what=f"{source} is no ONNX file by its name.", mend=mend)]
+    gone = not Path(source).suffix and not Path(source).expanduser().exists()
+    return [Problem(what=f"{source} {'does not exist' if gone else 'is no ONNX file by its name'}.", mend=mend)]
 
 
 def _is_folder(source: str) -> bool:

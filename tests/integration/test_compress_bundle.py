@@ -13,7 +13,18 @@ import pytest
 from support_bundle import contents_of, make_bundle, seal_again
 from support_cli import run_here
 from support_images import write_classes
-from support_modalities import CLASSES, hand_made, image_task, scored, tensor_graph, tensor_task, text_graph, text_task
+from support_modalities import (
+    CLASSES,
+    facts_of,
+    hand_made,
+    image_task,
+    part_of,
+    scored,
+    tensor_graph,
+    tensor_task,
+    text_graph,
+    text_task,
+)
 from support_stages import Place, mixed_frame
 
 from autoopt.app.bundled import prepare_bundled
@@ -28,8 +39,9 @@ from autoopt.strategies.deploying.pipeline import Pipeline
 from autoopt.strategies.graph import GraphBuilder
 from autoopt.strategies.model import Features
 from autoopt.task import PreparedTask, Snapshot, TaskOptions
-from autoopt.task.facts import Modality
+from autoopt.task.facts import ColumnFacts, Kind, Modality, Role, TaskFacts
 from autoopt.task.graph.preprocessing import is_preprocessing
+from autoopt.task.snapshot import Part
 from autoopt.values import Slot
 
 FRAME = mixed_frame(240)
@@ -183,6 +195,30 @@ def test_texts_and_tensors_without_labels_are_judged_by_the_graph_itself(tmp_pat
     assert sorted(np.concatenate([part.target for part in task.parts.values()])) == sorted(np.arange(40) % 3)
 
 
+def values_task() -> tuple[TaskFacts, Part]:
+    columns = (ColumnFacts(name="size", role=Role.NUMBER, used=True),)
+    facts = facts_of(Modality.TABULAR, kind=Kind.REGRESSION, classes=(), metric="rmse", target="price", columns=columns)
+    return facts, part_of(numbers=np.arange(24.0)[:, None], target=np.arange(24.0))
+
+
+def values_graph() -> onnx.ModelProto:
+    graph = GraphBuilder("double")
+    size = graph.add("Cast", graph.input("size", np.float64, ("rows", 1)), to=onnx.TensorProto.FLOAT)
+    graph.output("scores", graph.add("Add", size, size), np.float32, ("rows", 1))
+    return graph.build()
+
+
+def test_values_are_judged_by_the_bundles_own_metric_and_rows_without_any_are_named(tmp_path: Path) -> None:
+    made = hand_made(tmp_path, values_task, values_graph)
+    frame = pd.DataFrame({"size": np.arange(60.0), "price": np.arange(60.0) * 2})
+    assert prepared(made.folder, rows_file(tmp_path, frame)).facts.metric == "rmse"
+    assert prepared(made.folder, rows_file(tmp_path, frame[["size"]])).facts.metric == "r2"
+    wrong = frame.astype({"price": object})
+    wrong.loc[[3, 4], "price"] = ["cheap", None]
+    with pytest.raises(DataError, match=r"'price' has no number in 2 rows \(rows 5, 6\)"):
+        prepared(made.folder, rows_file(tmp_path, wrong))
+
+
 def _damaged(bundle: Path) -> None:
     (bundle / "model.onnx").write_bytes(b"other")
 
@@ -246,6 +282,8 @@ def test_without_rows_nothing_is_begun(network: Path, tmp_path: Path) -> None:
     assert ran.code == 2
     assert "--data is missing, and its few sample rows are too few" in ran.err
     assert not (tmp_path / "home").exists()
+    with pytest.raises(OptionError, match="gone/ does not exist"):
+        compress_options("gone/")
     with pytest.raises(OptionError, match="of which none is searched"):
         compress_options("own/task.py:task", pins=("build.width=32",))
 
