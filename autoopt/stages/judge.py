@@ -30,14 +30,22 @@ def relative_loss(facts: TaskFacts, reference: float, found: float) -> float:
     return worse / abs(reference) if reference else (0.0 if worse == 0 else float("inf") * worse)
 
 
-def judge_twin(facts: TaskFacts, original: VerifiedArtifact, twin: VerifiedArtifact, tolerance: float) -> str:
-    """What is wrong with the twin, in words with figures; '' when it is as promised."""
+def judge_twin(
+    facts: TaskFacts, original: VerifiedArtifact, twin: VerifiedArtifact, tolerance: float, *, error: float = 0.0
+) -> str:
+    """What is wrong with the twin, in words with figures; '' when it is as promised.
+
+    `error`: of a twin whose weights were chosen by valid, the standard error of its loss there, in the metric's unit;
+    the tolerance has to hold with it.
+    """
     reasons = []
     loss = relative_loss(facts, original.valid.value, twin.valid.value)
-    if loss > tolerance:
+    doubt = error / abs(original.valid.value) if original.valid.value else 0.0
+    if loss + doubt > tolerance:
+        told = f"{loss:.2%}" + (f" ± {doubt:.2%}" if doubt else "")
         reasons.append(
-            f"it loses {loss:.2%} of {facts.metric} on valid ({twin.valid.value:.5g} against "
-            f"{original.valid.value:.5g}), more than the tolerance of {tolerance:.2%}"
+            f"it loses {told} of {facts.metric} on valid ({twin.valid.value:.5g} against {original.valid.value:.5g})"
+            f"{', by which it learned when to stop' if doubt else ''}, more than the tolerance of {tolerance:.2%}"
         )
     worse = [f"larger ({_sizes(original, twin)})"] if original.size_bytes < _SAME_SIZE * twin.size_bytes else []
     slower = [batch for batch in _BATCHES if _faster(twin, original, batch)]

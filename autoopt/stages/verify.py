@@ -25,7 +25,7 @@ from autoopt.stages.runners import file_of, loaded
 from autoopt.stages.sample import raw_columns, sample_rows
 from autoopt.strategies.tables.preprocess import Target
 from autoopt.task.facts import TaskFacts
-from autoopt.task.scoring import bootstrap_interval, score
+from autoopt.task.scoring import bootstrap_interval, difference_error, score
 from autoopt.task.snapshot import Part, Snapshot
 from autoopt.values import FailureReason, Measurement, Slot
 
@@ -127,6 +127,7 @@ class _Check:
         self._valid_quality = {role: self._quality(self._valid, self._valid_scores[role]) for role in pair}
         scoring_s = time.monotonic() - began
         self._parities = {role: self._parity(role) for role in pair}
+        self._doubt = self._error_of_loss()
         tested = 0.0 if self._test is None else self._facts.rows["test"] / max(self._facts.rows["valid"], 1)
         self._timing = self._timed(until - tested * scoring_s)
 
@@ -163,7 +164,16 @@ class _Check:
         """`as_fast`: as if the twin's latencies were those of the float artifact."""
         original, twin = self.verified(FLOAT), self.verified(QUANTIZED)
         twin = replace(twin, latency=original.latency) if as_fast else twin
-        return judge_twin(self._facts, original, twin, self._job.tolerance)
+        return judge_twin(self._facts, original, twin, self._job.tolerance, error=self._doubt)
+
+    def _error_of_loss(self) -> float:
+        """Of a twin that learned on its own, and whose best epoch was found by valid; 0 of others, and of the pick."""
+        twin = self._pair.get(QUANTIZED)
+        if twin is None or self._job.keeps_twin or not _own_weights(twin, self._pair[FLOAT]):
+            return 0.0
+        scores = (self._valid_scores[FLOAT], self._valid_scores[QUANTIZED])
+        seed = derived_seed(self._job.seed, "bootstrap")
+        return difference_error(self._facts.metric, self._facts, self._valid.target, *scores, seed=seed)
 
     def test_quality(self, role: str) -> Measurement | None:
         """The one look at the test split. None unless it is asked for, and where the metric is undefined on it."""

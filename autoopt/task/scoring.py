@@ -42,21 +42,49 @@ def bootstrap_interval(
     """
     values = _checked(facts, target, scores)
     whole = score(metric_name, facts, target, scores)
-    generator = np.random.default_rng(seed)
-    most = max(_LEAST_ROWS, INTERVAL_WORK // (rounds * (values.shape[1] if facts.kind is Kind.MULTICLASS else 1)))
-    rows, centre, share = len(target), whole, 1.0
-    if rows > most:
-        drawn = np.sort(generator.choice(rows, size=most, replace=False))
-        target, values, share, rows = target[drawn], values[drawn], most / rows, most
-        centre = score(metric_name, facts, target, values)
-    weights = np.stack([np.bincount(generator.integers(0, rows, rows), minlength=rows) for _ in range(rounds)])
-    found = _formula(metric_name, facts, target, values)(weights.astype(np.float64))
+    chosen, weights, share = _resampled(facts, *values.shape, rounds=rounds, seed=seed)
+    target, values = target[chosen], values[chosen]
+    found = _formula(metric_name, facts, target, values)(weights)
     found = found[np.isfinite(found)]
     if len(found) == 0:
         return whole, whole
+    centre = whole if share == 1.0 else score(metric_name, facts, target, values)
     tail = (1 - _CONFIDENCE) / 2
     low, high = np.quantile(found, [tail, 1 - tail])
     return float(whole + (low - centre) * share**0.5), float(whole + (high - centre) * share**0.5)
+
+
+def difference_error(
+    metric_name: str,
+    facts: TaskFacts,
+    target: NDArray[Any],
+    first: NDArray[Any],
+    second: NDArray[Any],
+    *,
+    rounds: int = 200,
+    seed: int = 0,
+) -> float:
+    """Standard error of how much two scores of the same rows differ in the metric (paired bootstrap).
+
+    Above some number of rows they are sampled as for `bootstrap_interval`.
+    """
+    both = [_checked(facts, target, scores) for scores in (first, second)]
+    chosen, weights, share = _resampled(facts, *both[0].shape, rounds=rounds, seed=seed)
+    one, other = (_formula(metric_name, facts, target[chosen], values[chosen])(weights) for values in both)
+    differences = (one - other)[np.isfinite(one - other)]
+    return float(np.std(differences) * share**0.5) if len(differences) else 0.0
+
+
+def _resampled(
+    facts: TaskFacts, rows: int, columns: int, *, rounds: int, seed: int
+) -> tuple[NDArray[np.int64], Floats, float]:
+    """Rows that are looked at, how often each is drawn (rounds, those rows), and their share of all rows."""
+    generator = np.random.default_rng(seed)
+    most = max(_LEAST_ROWS, INTERVAL_WORK // (rounds * (columns if facts.kind is Kind.MULTICLASS else 1)))
+    chosen = np.arange(rows) if rows <= most else np.sort(generator.choice(rows, size=most, replace=False))
+    left = len(chosen)
+    drawn = [np.bincount(generator.integers(0, left, left), minlength=left) for _ in range(rounds)]
+    return chosen, np.stack(drawn).astype(np.float64), left / rows
 
 
 def dummy_scores(facts: TaskFacts, train_target: NDArray[Any], rows: int) -> Floats:

@@ -57,6 +57,15 @@ def _artifact(
 FLOAT = _artifact(0.9, 1000, 0.10, 0.12)
 
 
+def test_a_twin_that_learned_by_valid_has_to_keep_the_tolerance_with_its_error() -> None:
+    twin = _artifact(0.898, 300, 0.05, 0.06)
+    assert judge_twin(_facts(), FLOAT, twin, 0.01, error=0.006) == ""
+    reason = judge_twin(_facts(), FLOAT, twin, 0.01, error=0.009)
+    assert "0.22% ± 1.00%" in reason
+    assert "by which it learned when to stop" in reason
+    assert "±" not in judge_twin(_facts(), FLOAT, _artifact(0.8, 300, 0.05, 0.06), 0.01)
+
+
 def test_a_good_twin_has_no_reason() -> None:
     assert judge_twin(_facts(), FLOAT, _artifact(0.899, 300, 0.05, 0.06), 0.01) == ""
 

@@ -10,6 +10,7 @@ from support_task import facts_of
 
 from autoopt.errors import StageFailure
 from autoopt.task import Kind, TaskFacts, bootstrap_interval, dummy_scores, score
+from autoopt.task.scoring import difference_error
 
 BINARY = facts_of(Kind.BINARY, 2)
 FOUR = facts_of(Kind.MULTICLASS, 4)
@@ -107,3 +108,16 @@ def test_the_baseline_looks_at_no_column() -> None:
     assert dummy_scores(VALUES, values, 2).tolist() == [[4.0], [4.0]]
     assert dummy_scores(facts_of(Kind.REGRESSION, metric="mae"), values, 1).tolist() == [[2.0]]
     assert score("roc_auc", BINARY, target, dummy_scores(BINARY, target, 4)) == 0.5
+
+
+def test_the_error_of_a_difference_is_that_of_the_rows_where_two_differ() -> None:
+    random = np.random.default_rng(0)
+    target = random.integers(0, 2, 4000)
+    right = np.eye(2)[target]
+    wrong_in = [np.eye(2)[np.where(random.random(4000) < share, 1 - target, target)] for share in (0.2, 0.02)]
+    found = [difference_error("accuracy", BINARY, target, right, wrong) for wrong in wrong_in]
+    for error, share in zip(found, (0.2, 0.02), strict=True):
+        assert error == pytest.approx(np.sqrt(share * (1 - share) / 4000), rel=0.2)
+    assert difference_error("accuracy", BINARY, target, wrong_in[0], wrong_in[0]) == 0.0
+    many, scores = np.tile(target, 10), [np.tile(values, (10, 1)) for values in (right, wrong_in[0])]
+    assert difference_error("accuracy", BINARY, many, *scores) == pytest.approx(found[0] / np.sqrt(10), rel=0.2)
