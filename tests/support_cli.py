@@ -53,10 +53,11 @@ def run_here(*words: str) -> Ran:
 
 
 def end_soon(patch: pytest.MonkeyPatch) -> None:
-    """Searches of this process measure for a second at their end; without a budget of time they have three."""
-    from autoopt.app import session
+    """Searches of this process measure for one second of three at their end, forms of a twin for a third of one."""
+    from autoopt.app import session, twin_ladder
 
     patch.setattr(session, "end_seconds", lambda left_s, combining: (1.0, session.MOST_ENSEMBLE_S))
+    patch.setattr(twin_ladder, "LEAST_S", 0.3)
 
 
 def run_process(
