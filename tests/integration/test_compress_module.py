@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
-from support_cli import run_here
+from support_cli import end_soon, run_here
 from support_module import prepared, returning, write_task
 from support_stages import Place, make_place
 
@@ -68,8 +68,9 @@ def place_of(folder: Path, body: str = TRAINED) -> Place:
 def test_the_network_is_exported_as_it_is_with_a_smaller_form_beside_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    end_soon(monkeypatch)
     network, task, small = fitted(tmp_path), write_task(tmp_path, TRAINED), tmp_path / "small"
-    words = ("--set", "quantize=fp16", "--trials", "1", "--time", "4s", "--inline", "-o", "small", "--study", "own")
+    words = ("--set", "quantize=fp16", "--trials", "1", "--inline", "-o", "small", "--study", "own")
     monkeypatch.chdir(tmp_path)
     ran = run_here("compress", task, *words, "--home", str(tmp_path / "home"), "--tracking-uri", "none")
     assert ran.code == 0, ran.err
