@@ -1,5 +1,6 @@
 """A graph of the user's own becomes a task: read, run on the rows as it came, judged by them."""
 
+import os
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -8,6 +9,7 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
+from autoopt.bundle import read_manifest
 from autoopt.errors import BundleError, DataError, InputError, Problem
 from autoopt.runtime import Session, as_scores, graph_input_name
 from autoopt.strategies.deploying.brought import GraphRows, outputs_of
@@ -15,6 +17,7 @@ from autoopt.task import PreparedTask, TaskOptions
 from autoopt.task.graph.prepare import graph_task, judged_by
 from autoopt.task.graph.reading import BroughtGraph, read_graph
 from autoopt.task.graph.rows import GivenRows, read_rows
+from autoopt.task.modality import GRAPH_ENDING
 from autoopt.task.sources.demos import PREFIX
 from autoopt.task.spreading import spread_rows
 from autoopt.task.wording import count
@@ -44,6 +47,27 @@ def prepare_brought(source: str, options: TaskOptions) -> PreparedTask:
     judged = judged_by(rows, scores)
     scores = as_scores(scores, judged.form)
     return graph_task(graph, rows, judged, scores, options)
+
+
+def trained_already(source: object) -> Problem | None:
+    """What is told where `search`, which trains, was given a graph or a bundle; None for all else."""
+    if not isinstance(source, str | os.PathLike):
+        return None
+    name = os.fspath(source)
+    kind = "a trained graph" if name.lower().endswith(GRAPH_ENDING) else "a bundle" if _is_bundle(name) else None
+    if kind is None:
+        return None
+    rows = "rows.npz" if kind == "a trained graph" else "rows.csv"
+    mend = f"To make it smaller or faster: autoopt compress {name} --data {rows} -o small/"
+    return Problem(what=f"{name} is {kind}, and `search` learns from data.", mend=mend)
+
+
+def _is_bundle(name: str) -> bool:
+    try:
+        read_manifest(Path(name).expanduser())
+    except (BundleError, OSError, RuntimeError):  # the home of nobody
+        return False
+    return True
 
 
 def row_problems(source: str, options: TaskOptions) -> list[Problem]:

@@ -20,6 +20,8 @@ OWN_SPACE: Final = "built"
 """Of a network that the user has trained."""
 DEFAULT_DROP: Final = 0.5
 """Percent of the float graph's quality that a twin may lose."""
+WEIGHTS_ENDINGS: Final = (".pt", ".pth", ".ckpt", ".safetensors", ".bin")
+EXPORTING: Final = "torch.onnx.export(network, example, 'model.onnx')"
 
 
 def compress_options(source: str, **asked: Any) -> SearchOptions:
@@ -93,7 +95,19 @@ def _source_problems(source: str) -> list[Problem]:
     if source.lower().endswith(GRAPH_ENDING):
         return []
     mend = "Give a graph: model.onnx; a bundle's folder; or a network of your own with its weights: task.py:function."
-    gone = not Path(source).suffix and not Path(source).expanduser().exists()
+    ending = Path(source).suffix.lower()
+    if ending in WEIGHTS_ENDINGS:
+        what = f"{source} holds weights of a network, and not how it computes."
+        return [
+            Problem(
+                what=what,
+                mend=f"Give a function that builds it and loads them, task.py:function, or a graph: {EXPORTING}.",
+            )
+        ]
+    if ending == ".py":
+        mend = f"Name its function that gives the ModuleTask: {source}:task."
+        return [Problem(what=f"{source} is a file of functions, and none of them is named.", mend=mend)]
+    gone = not ending and not Path(source).expanduser().exists()
     return [Problem(what=f"{source} {'does not exist' if gone else 'is no ONNX file by its name'}.", mend=mend)]
 
 

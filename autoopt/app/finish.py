@@ -162,7 +162,7 @@ class Finisher:
                 continue
             measures[trial.number] = again
             misses_now = broken(self._context.limits, {**trial.measures, **again})
-            told = ", ".join(f"{x} broken" for x in misses_now)
+            told = ", ".join(f"{x.told()} broken" for x in misses_now)
             states[trial.number] = (TrialState.INFEASIBLE if misses_now else TrialState.COMPLETE, told)
         self._writer.record_final_measures(measures, states)
 
@@ -266,7 +266,7 @@ class Finisher:
             "latency_batch_ms": Measurement(value=batch_256["p50_ms"]),
         }
         misses = broken(self._context.limits, measures)
-        return ", ".join(f"{x} (measured {measures[x.measure].value:.4g})" for x in misses)
+        return ", ".join(f"{x.told()} (measured {x.miss_text(measures[x.measure].value)})" for x in misses)
 
     def _contents(self, exported: Exported) -> BundleContents:
         study = self._ledger.study(self._context.study.name)

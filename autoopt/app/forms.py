@@ -13,10 +13,11 @@ from autoopt.report.wording import NONE, form_words, measure_cells, milliseconds
 from autoopt.space import Recipe
 from autoopt.strategies import Qat
 from autoopt.strategies.deploying.mending import only_mends
-from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, SIZE_BYTES, Limit, TrialState, broken
+from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY, QUALITY_DROP, SIZE_BYTES, Limit, TrialState, broken
 
 EXPORTED = "exported"
 AS_IT_CAME = "as it came"
+_COLUMNS = (LATENCY_MS, LATENCY_BATCH_MS, QUALITY_DROP, SIZE_BYTES, QUALITY)
 BESIDE = "as it came; the form that is exported was found at the end, below"
 
 
@@ -97,13 +98,19 @@ def form_of(recipe: Mapping[str, Any]) -> str:
     return ", ".join([*found, *([Qat.name] if Qat.from_recipe(Recipe(recipe)).on else [])])
 
 
+def _miss(limit: Limit, trial: TrialRow) -> str:
+    """The limit that it breaks; by how much where no column of the forms says so."""
+    by = "" if limit.measure in _COLUMNS else f": {limit.miss_text(value(trial, limit.measure))}"
+    return limit.told() + by
+
+
 def _verdict(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None, limits: Sequence[Limit]) -> str:
     if trial.state is TrialState.FAILED:
         return trial.message or trial.reason
     mine = trial is chosen
-    misses = [f"breaks {x}: {value(trial, x.measure):.3g}" for x in broken(limits, trial.measures)]
+    misses = ", ".join(_miss(x, trial) for x in broken(limits, trial.measures))
     if misses:
-        return (f"{EXPORTED} as the nearest miss: " if mine else "") + ", ".join(misses)
+        return (f"{EXPORTED} as the nearest miss: " if mine else "") + f"breaks {misses}"
     if mine:
         return EXPORTED + (f", {AS_IT_CAME}: no form takes its place" if _is_original(trial) else "")
     if _is_original(trial):

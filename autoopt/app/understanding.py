@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from autoopt.app.brought import prepare_brought
+from autoopt.app.brought import prepare_brought, trained_already
 from autoopt.app.bundled import prepare_bundled
 from autoopt.app.checks import (
     check_backbone,
@@ -26,6 +26,7 @@ from autoopt.app.studies import study_names
 from autoopt.devices import Machine, machine
 from autoopt.errors import OptionError, Problem, StudyExists
 from autoopt.files import check_study_name
+from autoopt.orchestrator.selection import TWIN
 from autoopt.space import (
     Catalogue,
     Recipe,
@@ -137,6 +138,10 @@ def understand(options: SearchOptions) -> Understanding:
 
 
 def _task(options: SearchOptions, gather: Collector) -> PreparedTask | None:
+    searched = options.rows is None and options.pick != TWIN
+    if searched and (problem := trained_already(options.data)) is not None:
+        gather.problems.append(problem)
+        return None
     if _modality(options) is Modality.GRAPH:
         source = str(options.data)
         prepare = prepare_bundled if Path(source).expanduser().is_dir() else prepare_brought

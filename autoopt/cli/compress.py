@@ -11,7 +11,10 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 @click.command()
 @click.argument("source", metavar="MODEL.onnx|BUNDLE/|TASK.py:FUNCTION")
 @click.option(
-    "--data", "rows", metavar="ROWS", help="Rows for a graph: .npz, a table, or a folder or archive of images."
+    "--data",
+    "rows",
+    metavar="ROWS",
+    help="Rows for a graph or bundle: .npz, a table, or a folder or archive of images.",
 )
 @click.option(
     "--target",

@@ -10,10 +10,13 @@ from rich.text import Text
 from autoopt.app.forms import shown_forms, smallest_of
 from autoopt.app.study import Study
 from autoopt.cli.screen import place
+from autoopt.orchestrator.selection import value
 from autoopt.report import FormLine
 from autoopt.values import SIZE_BYTES, format_bytes
 
 MOST_FORMS = 24
+WORTH_TELLING = 1.1
+"""How many times smaller than the exported one a form is that deserves a line."""
 
 
 def most_telling(lines: Sequence[FormLine]) -> list[FormLine]:
@@ -45,16 +48,23 @@ def print_ladder(console: Console, study: Study, manifest: Mapping[str, Any] | N
     console.print()
 
 
+def smaller_form(study: Study, manifest: Mapping[str, Any]) -> tuple[str, str] | None:
+    """Of a form that keeps the limits and is smaller than the exported one: how to export it, and what it is."""
+    smallest = smallest_of(study.trials) if study.context.facts.came_trained else None
+    if smallest is None:
+        return None
+    size = value(smallest, SIZE_BYTES)
+    if size * WORTH_TELLING > next(a["bytes"] for a in manifest["artifacts"] if a["role"] == manifest["chosen"]):
+        return None
+    return (
+        f"export {study.name} --pick {smallest.number} -o {study.name}-smaller",
+        f"{format_bytes(size)}, where size matters more",
+    )
+
+
 def print_drop_in(console: Console, study: Study, manifest: Mapping[str, Any]) -> None:
-    """How what was exported is used; or where the file stays as it came, how to get a smaller one all the same."""
-    if study.bundle is None:
-        return
-    if manifest["chosen"] != "quantized":
-        smallest = smallest_of(study.trials)
-        if smallest is not None:
-            told = f"If size matters more than speed: --pick smallest exports trial {smallest.number}"
-            size = format_bytes(smallest.measures[SIZE_BYTES].value)
-            console.print(Text(f"{told}, {size}, with `export`.", style="yellow"))
+    """How what was exported is used."""
+    if study.bundle is None or manifest["chosen"] != "quantized":
         return
     twin = next(a["path"] for a in manifest["artifacts"] if a["role"] == "quantized")
     graph = study.context.facts.graph

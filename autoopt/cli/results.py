@@ -14,7 +14,7 @@ from autoopt.app.launch import Outcome
 from autoopt.app.options import NO_TRACKING
 from autoopt.app.study import Study
 from autoopt.bundle import has_weights_only
-from autoopt.cli.compressed import print_drop_in, print_ladder
+from autoopt.cli.compressed import print_drop_in, print_ladder, smaller_form
 from autoopt.cli.screen import place
 from autoopt.cli.shared import command_name
 from autoopt.ledger import TrialRow
@@ -188,6 +188,9 @@ def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
             predict_command(bundle, study.context.facts.raw_form, task),
             (f"{me} check {bundle}{_task_words(task)}", "on this machine"),
         ]
+        manifest = _read_manifest(study)
+        if manifest and (smaller := smaller_form(study, manifest)):
+            found.append((f"{me} {smaller[0]}{where}", smaller[1]))
     if study.places.tracking_url is not None:
         found.append((f"{me} ui{where}", "the same in MLflow"))
     return found

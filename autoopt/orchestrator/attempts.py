@@ -77,7 +77,9 @@ def judged(result: EvaluateResult, limits: Sequence[Limit]) -> Ending:
     if not result.infeasible and not misses:
         return Ending(state=TrialState.COMPLETE, result=result)
     told = result.infeasible or ", ".join(
-        f"{x} broken: {result.measures[x.measure].value:.4g}" for x in misses if x.measure in result.measures
+        f"{x.told()} broken: {x.miss_text(result.measures[x.measure].value)}"
+        for x in misses
+        if x.measure in result.measures
     )
     return Ending(state=TrialState.INFEASIBLE, reason="limit", message=told, result=result)
 

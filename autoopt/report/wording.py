@@ -12,7 +12,7 @@ from autoopt.strategies.networks.own_network import BUILD
 from autoopt.strategies.shrinking.prune import Prune
 from autoopt.strategies.shrinking.qat import Qat
 from autoopt.task.facts import Modality, TaskFacts, TensorFacts
-from autoopt.values import LATENCY_MS, MEASURE_UNITS, QUALITY, SIZE_BYTES, Limit, Measures, format_bytes
+from autoopt.values import LATENCY_MS, QUALITY, SIZE_BYTES, Limit, Measures, format_bytes
 
 NONE = "–"
 MOST_FIELDS = 3
@@ -53,12 +53,7 @@ def measure_cells(measures: Measures) -> tuple[str, str, str]:
 
 def limits_text(limits: Iterable[Limit]) -> str:
     """`latency_ms <= 1, size_bytes <= 5 MB`."""
-    found = []
-    for limit in limits:
-        unit = MEASURE_UNITS[limit.measure]
-        bound = format_bytes(limit.bound) if unit == "bytes" else f"{limit.bound:g}{'%' if unit == '%' else ''}"
-        found.append(f"{limit.measure} {limit.sense} {bound}")
-    return ", ".join(found) or "none"
+    return ", ".join(f"{x.measure} {x.sense} {x.bound_text}" for x in limits) or "none"
 
 
 def data_words(facts: TaskFacts) -> str:

@@ -192,9 +192,12 @@ class Front:
         absent = [i.name for i in self.inputs if not i.given_in(held)]
         if absent:
             names = ", ".join(repr(n) for n in absent)
+            arrays = all(i.type == "tensor" and not i.columns for i in self.inputs)
+            mend = "Add them; a value that is not known may be empty."
             raise DataError(
-                f"{len(absent)} of {len(self.inputs)} columns that the model reads are missing: {names}.",
-                "Add them; a value that is not known may be empty.",
+                f"{len(absent)} of {len(self.inputs)} {'arrays' if arrays else 'columns'} that the model reads "
+                f"are missing: {names}.",
+                "Give an array by each of these names." if arrays else mend,
             )
         problems: list[Problem] = []
         feed: Feed = {}

@@ -81,7 +81,7 @@ def _before_training(flow: Flow, job: EvaluateJob) -> EvaluateResult | None:
         return None
     return EvaluateResult(
         measures=measures,
-        infeasible=str(broken),
+        infeasible=f"{broken.told()} broken: {broken.miss_text(measures[broken.measure].value)}",
         stages=(*flow.runs, _measure_run(flow.keys.deploy, began)),
         notes=("measured with random weights, before any training",),
     )

@@ -7,7 +7,7 @@ from typing import Literal, TypeVar
 
 from autoopt.errors import OptionError, Problem
 from autoopt.values.measures import LATENCY_MS, MEASURE_UNITS, QUALITY, QUALITY_DROP, SIZE_BYTES, Measurement
-from autoopt.values.quantities import parse_measure_value
+from autoopt.values.quantities import format_bytes, parse_measure_value
 
 Direction = Literal["maximize", "minimize"]
 
@@ -30,6 +30,24 @@ class Limit:
 
     def __str__(self) -> str:
         return f"{self.measure}{self.sense}{self.bound:.12g}"
+
+    @property
+    def bound_text(self) -> str:
+        """As people read it: `5 kB`, `0.5%`, `2`."""
+        return self._text(self.bound, digits=6)
+
+    def told(self) -> str:
+        """`size_bytes<=5 kB`."""
+        return f"{self.measure}{self.sense}{self.bound_text}"
+
+    def miss_text(self, value: float) -> str:
+        """A value that breaks it: `78.9 kB`; exact where it would read like the bound."""
+        found = self._text(value, digits=4)
+        return found if found != self.bound_text else f"{value:.12g}"
+
+    def _text(self, value: float, *, digits: int) -> str:
+        unit = MEASURE_UNITS[self.measure]
+        return format_bytes(value) if unit == "bytes" else f"{value:.{digits}g}{'%' if unit == '%' else ''}"
 
     @classmethod
     def parse(cls, text: str) -> "Limit":

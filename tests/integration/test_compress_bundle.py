@@ -27,6 +27,7 @@ from support_modalities import (
 )
 from support_stages import Place, mixed_frame
 
+from autoopt.app.brought import trained_already
 from autoopt.app.bundled import prepare_bundled
 from autoopt.app.compressing import compress_options
 from autoopt.bundle import load_bundle, write_bundle
@@ -89,6 +90,13 @@ def before(model: onnx.ModelProto) -> list[bytes]:
     read = {name for node in nodes for name in node.input}
     constants = sorted((c for c in model.graph.initializer if c.name in read), key=lambda c: str(c.name))
     return [found.SerializeToString(deterministic=True) for found in (*nodes, *constants)]
+
+
+def test_search_sends_a_bundle_to_compress(network: Path) -> None:
+    found = trained_already(network / "bundle")
+    assert found is not None
+    assert f"autoopt compress {network / 'bundle'} --data rows.csv" in found.mend
+    assert trained_already(network) is None
 
 
 def test_a_table_is_split_as_its_search_did_and_only_its_network_is_quantized(network: Path, tmp_path: Path) -> None:

@@ -69,4 +69,5 @@ def test_what_cannot_be_done_is_one_message(tmp_path: Path, words: tuple[str, ..
 def test_search_sends_a_graph_to_compress(tmp_path: Path) -> None:
     ran = run_here("search", str(write_graph(tmp_path / "model.onnx")), "--home", str(tmp_path / "home"))
     assert ran.code == 2
+    assert "is a trained graph, and `search` learns from data" in ran.err
     assert "autoopt compress" in ran.err

@@ -76,7 +76,7 @@ def test_each_form_is_told_with_why_it_fell() -> None:
     assert [r.verdict for r in rungs] == [
         "as it came",
         "exported",
-        "breaks quality_drop<=0.5: 2",
+        "breaks quality_drop<=0.5%",
         "larger than the exported one",
         "slower than the float graph with one row",
         "it has no trees",
@@ -104,8 +104,15 @@ def test_half_a_per_cent_may_be_lost_unless_a_limit_says_else(
 
 
 def test_a_bundle_is_sent_elsewhere_and_a_module_brings_its_own_rows() -> None:
-    with pytest.raises(OptionError, match="no ONNX file by its name"):
-        compress_options("small", rows="rows.npz")
+    named = {
+        "small": "small does not exist",
+        "table.csv": "no ONNX file by its name",
+        "net.pt": "holds weights of a network",
+        "task.py": "none of them is named",
+    }
+    for source, told in named.items():
+        with pytest.raises(OptionError, match=told):
+            compress_options(source, rows="rows.npz")
     with pytest.raises(OptionError, match=r"the task's own train, valid and test are the rows"):
         compress_options("task.py:task", rows="rows.npz")
     assert compress_options("task.py:task").space == "built"

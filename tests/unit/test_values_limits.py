@@ -92,6 +92,21 @@ def test_objectives_that_are_none_are_refused(names: list[str], says: str) -> No
 
 
 @pytest.mark.parametrize(
+    ("text", "value", "told"),
+    [
+        ("size_bytes<=5kB", 25310.0, "size_bytes<=5 kB broken: 25.3 kB"),
+        ("size_bytes<=5kB", 5001.0, "size_bytes<=5 kB broken: 5001"),
+        ("quality_drop<=0.5%", 2.04167, "quality_drop<=0.5% broken: 2.042%"),
+        ("latency_ms<=1", 3.0, "latency_ms<=1 broken: 3"),
+        ("quality>=0.92541", 0.9, "quality>=0.92541 broken: 0.9"),
+    ],
+)
+def test_a_miss_is_told_in_the_units_that_people_use(text: str, value: float, told: str) -> None:
+    limit = Limit.parse(text)
+    assert f"{limit.told()} broken: {limit.miss_text(value)}" == told
+
+
+@pytest.mark.parametrize(
     ("had", "more", "spent_s", "counted", "then"),
     [
         (Budget(trials=10), Budget(trials=5), 3.0, 10, Budget(trials=15)),
