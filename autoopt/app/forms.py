@@ -115,7 +115,7 @@ def _verdict(trial: TrialRow, original: TrialRow | None, chosen: TrialRow | None
         return EXPORTED + (f", {AS_IT_CAME}: no form takes its place" if _is_original(trial) else "")
     if _is_original(trial):
         return AS_IT_CAME
-    if original is not None:
+    if original is not None and not broken(limits, original.measures):  # else it has no place to keep
         for measure, rows in ((LATENCY_MS, "one row"), (LATENCY_BATCH_MS, "256 rows")):
             if is_slower(trial, original, measure):
                 return f"slower than the float graph with {rows}"

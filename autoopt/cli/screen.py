@@ -144,12 +144,12 @@ def _kind_text(facts: TaskFacts) -> str:
 
 
 def budget_text(budget: Budget) -> str:
-    """`60s, export included`, `40 trials`."""
+    """`60s, export included`, `40 trials`, `40 trials or 60s, export included`."""
     parts = []
-    if budget.seconds is not None:
-        parts.append(f"{format_seconds(budget.seconds)}, export included")
     if budget.trials is not None:
         parts.append(f"{budget.trials} trial{'s' if budget.trials != 1 else ''}")
+    if budget.seconds is not None:
+        parts.append(f"{format_seconds(budget.seconds)}, export included")
     return " or ".join(parts)
 
 

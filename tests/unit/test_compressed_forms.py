@@ -82,6 +82,11 @@ def test_each_form_is_told_with_why_it_fell() -> None:
         "it has no trees",
     ]
     assert [r.number for r in rungs if r.exported] == [1]
+    small = (*LIMITS, Limit.parse("size_bytes<=150"))
+    verdicts = [
+        r.verdict for r in ladder([FLOAT, trials[1], form(2, "fp16", ms=0.3, size=100)], (1, "quantized"), small)
+    ]
+    assert verdicts[1:] == ["exported", "as small as the exported one, and not faster"]
     assert [r.drop for r in rungs][:3] == ["0 %", "0 %", "2 %"]
     (alone,) = ladder([FLOAT], (0, "float"), LIMITS)
     assert alone.verdict == "exported, as it came: no form takes its place"
