@@ -10,7 +10,7 @@ from autoopt.bundle import read_manifest
 from autoopt.errors import BundleError, OptionError, Problem
 from autoopt.orchestrator.selection import TWIN
 from autoopt.strategies.networks.own_network import BUILD
-from autoopt.task.modality import GRAPH_ENDING, is_module_reference
+from autoopt.task.modality import GRAPH_ENDING, is_folder, is_module_reference
 from autoopt.values import QUALITY_DROP, Budget, Limit
 
 DEFAULT_TIME_S: Final = 60.0
@@ -29,9 +29,9 @@ def compress_options(source: str, **asked: Any) -> SearchOptions:
 
     What is wrong with other options is told with it.
     """
-    own, bundled = is_module_reference(source), _is_folder(source)
+    own, bundled = is_module_reference(source), is_folder(source)
     options = SearchOptions(data=source, pick=TWIN, trained=own, space=OWN_SPACE if own else None, **asked)
-    wrong = _row_problems(options) if own else _bundle_problems(options) if bundled else _source_problems(source)
+    wrong = _row_problems(options) if own else _bundle_problems(options) if bundled else _source_problems(options)
     if wrong:
         raise OptionError([*wrong, *options.problems()])
     limits, drop = options.limits, _asked_drop(options.limits)
@@ -91,9 +91,12 @@ def _bundle_problems(options: SearchOptions) -> list[Problem]:
     return [*found, Problem(what=what, mend=mend)]
 
 
-def _source_problems(source: str) -> list[Problem]:
+def _source_problems(options: SearchOptions) -> list[Problem]:
+    """Of what is to be a graph's file."""
+    source, key = str(options.data), options.verify_key
     if source.lower().endswith(GRAPH_ENDING):
-        return []
+        what = f"--verify-key {key} is for a bundle: {source} has no signature, and nothing of it would be verified."
+        return [] if key is None else [Problem(what=what, mend="Leave it out, or give the bundle's folder.")]
     mend = "Give a graph: model.onnx; a bundle's folder; or a network of your own with its weights: task.py:function."
     ending = Path(source).suffix.lower()
     if ending in WEIGHTS_ENDINGS:
@@ -109,10 +112,3 @@ def _source_problems(source: str) -> list[Problem]:
         return [Problem(what=f"{source} is a file of functions, and none of them is named.", mend=mend)]
     gone = not ending and not Path(source).expanduser().exists()
     return [Problem(what=f"{source} {'does not exist' if gone else 'is no ONNX file by its name'}.", mend=mend)]
-
-
-def _is_folder(source: str) -> bool:
-    try:
-        return Path(source).expanduser().is_dir()
-    except (OSError, RuntimeError):  # a name that is too long, the home of nobody
-        return False

@@ -42,7 +42,7 @@ from autoopt.space import (
 from autoopt.strategies import applies_reason, catalogue, catalogue_for, stand_ins
 from autoopt.task import PreparedTask, TaskOptions, prepare_task
 from autoopt.task.facts import Modality, TaskFacts
-from autoopt.task.modality import modality_of
+from autoopt.task.modality import is_folder, modality_of
 from autoopt.values import DEFAULT_OBJECTIVES, Budget, Limit, Objective, Slot, parse_limits, parse_objectives
 
 SPEC_VERSION = 1
@@ -144,7 +144,7 @@ def _task(options: SearchOptions, gather: Collector) -> PreparedTask | None:
         return None
     if _modality(options) is Modality.GRAPH:
         source = str(options.data)
-        prepare = prepare_bundled if Path(source).expanduser().is_dir() else prepare_brought
+        prepare = prepare_bundled if is_folder(source) else prepare_brought
         return gather.attempt(lambda: prepare(source, _task_options(options)))
     return gather.attempt(lambda: prepare_task(options.data, _task_options(options)))
 

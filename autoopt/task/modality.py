@@ -24,16 +24,17 @@ def modality_of(source: Any, options: TaskOptions) -> Modality:
     if not isinstance(source, str | os.PathLike):
         return Modality.MODULE if type(source).__name__ == "ModuleTask" else Modality.TABULAR
     name = os.fspath(source)
-    if name.lower().endswith(GRAPH_ENDING) or (options.rows is not None and _is_folder(name)):
+    if name.lower().endswith(GRAPH_ENDING) or (options.rows is not None and is_folder(name)):
         return Modality.GRAPH
     if is_module_reference(name):
         return Modality.MODULE
-    if name == IMAGE_DEMO or name.lower().endswith(ARCHIVES) or _is_folder(name):
+    if name == IMAGE_DEMO or name.lower().endswith(ARCHIVES) or is_folder(name):
         return Modality.IMAGES
     return Modality.TABULAR
 
 
-def _is_folder(name: str) -> bool:
+def is_folder(name: str) -> bool:
+    """Whether a source is a folder, whatever kind of name it is."""
     try:
         return Path(name).expanduser().is_dir()
     except (OSError, RuntimeError):  # a name that is too long, the home of nobody
