@@ -1,5 +1,7 @@
 """Trees in a pipeline of autoopt's are read as they were written, and trimmed where they stand."""
 
+from pathlib import Path
+
 import numpy as np
 import onnx
 import pytest
@@ -12,6 +14,7 @@ from autoopt.strategies import models
 from autoopt.strategies.trees.artifact import TreesArtifact
 from autoopt.strategies.trees.rewritten import trees_in, trimmed_in
 from autoopt.task.facts import Kind
+from autoopt.task.graph.reading import read_bundled
 
 
 @pytest.mark.parametrize("name", ["lightgbm", "random_forest"])
@@ -33,6 +36,15 @@ def test_what_was_written_is_read_and_trimmed_in_its_place(name: str, kind: Kind
     assert made.ByteSize() < graph.ByteSize()
     before, after = (run(model, numbers) for model in (graph, made))
     assert np.sqrt(np.mean((before - after) ** 2)) < 0.4 * before.std()
+
+
+def test_only_trees_that_a_search_wrote_are_to_be_trimmed() -> None:
+    data = sklearn_data(Kind.REGRESSION)
+    model = models()["lightgbm"].from_recipe(Recipe({"model": "lightgbm", **MODELS["lightgbm"]}))
+    graph = model.train(data, context()).artifact.graph()
+    for producer, own in (("autoopt", True), ("OnnxMLTools", False)):
+        graph.producer_name = producer
+        assert read_bundled(Path("bundle"), graph.SerializeToString(), "scores").own_trees is own
 
 
 def test_what_is_written_otherwise_is_refused() -> None:

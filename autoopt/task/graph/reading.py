@@ -13,7 +13,7 @@ from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
 from onnx import external_data_helper, helper
 
 from autoopt.errors import DataError, Problem
-from autoopt.task.graph.preprocessing import model_nodes
+from autoopt.task.graph.preprocessing import PRODUCER, model_nodes
 from autoopt.task.wording import listed, quoted
 
 LEAST_OPSET: Final = 13
@@ -99,8 +99,13 @@ def read_bundled(path: Path, content: bytes, scores: str) -> BroughtGraph:
         scores=scores,
         weights=_weights(model),
         nodes=_nodes(model),
-        own_trees=[k for k, node in enumerate(model_nodes(model)) if node.op_type in TREES] == [0],
+        own_trees=_begins_with_own_trees(model),
     )
+
+
+def _begins_with_own_trees(model: onnx.ModelProto) -> bool:
+    trees = [k for k, node in enumerate(model_nodes(model)) if node.op_type in TREES]
+    return model.producer_name == PRODUCER and trees == [0]
 
 
 def _check(model: onnx.ModelProto, path: Path) -> None:
