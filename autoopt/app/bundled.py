@@ -26,6 +26,7 @@ from autoopt.task.graph.reading import BroughtGraph, read_bundled
 from autoopt.task.graph.rows import LABEL, GivenRows
 from autoopt.task.metrics import METRICS
 from autoopt.task.modality import IMAGE_DEMO
+from autoopt.task.rows import column_problems
 from autoopt.task.sources.dispatch import read_table
 from autoopt.task.table import Table
 from autoopt.task.targets import label_texts
@@ -230,6 +231,7 @@ def _table_labels(
             what, mend = missing_column("--target", options.target, table.names)
             problems.append(Problem(what=what, mend=mend))
         return "", np.zeros(0)
+    problems += column_problems(table, [name])
     texts = label_texts(table.column(name))
     if front.classes:
         words = [texts.values[k] for k in texts.codes]

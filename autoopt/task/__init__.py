@@ -14,7 +14,6 @@ if TYPE_CHECKING:
     from autoopt.task.assemble import PreparedTask
     from autoopt.task.metrics import METRICS, Metric, metric, metrics_for
     from autoopt.task.prepare import prepare_task
-    from autoopt.task.rows import read_rows
     from autoopt.task.scoring import bootstrap_interval, dummy_scores, score
     from autoopt.task.snapshot import Part, Snapshot
     from autoopt.task.sources.demos import DEMOS
@@ -26,7 +25,6 @@ _LATER = {
     "metrics_for": "autoopt.task.metrics",
     "PreparedTask": "autoopt.task.assemble",
     "prepare_task": "autoopt.task.prepare",
-    "read_rows": "autoopt.task.rows",
     "bootstrap_interval": "autoopt.task.scoring",
     "dummy_scores": "autoopt.task.scoring",
     "score": "autoopt.task.scoring",
@@ -54,7 +52,6 @@ __all__ = [
     "metric",
     "metrics_for",
     "prepare_task",
-    "read_rows",
     "score",
 ]
 

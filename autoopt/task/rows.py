@@ -1,8 +1,6 @@
-"""Reads rows to predict: no target is needed, other columns are not looked at."""
+"""Rows to predict: no target is needed, other columns are not looked at."""
 
-import os
 from collections.abc import Sequence
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -12,29 +10,8 @@ from numpy.typing import NDArray
 
 from autoopt.errors import DataError, Problem
 from autoopt.task.parsing import Numbers, Texts, parse
-from autoopt.task.sources.dispatch import read_table
 from autoopt.task.table import TEXT, Table
 from autoopt.task.wording import count, counted_rows, listed, nearest, quoted
-
-
-def read_rows(
-    source: str | os.PathLike[str] | Path | pd.DataFrame,
-    *,
-    number_columns: Sequence[str] = (),
-    category_columns: Sequence[str] = (),
-    text_columns: Sequence[str] = (),
-) -> pd.DataFrame:
-    """The named columns of a file or frame, in this order: float64 with NaN, then text with '' where missing.
-
-    Truth values come as 1.0 and 0.0. Raises DataError with every problem: columns that are not there (all of them),
-    rows that cannot be read, texts and infinities among numbers.
-    """
-    return rows_of(
-        read_table(source),
-        number_columns=number_columns,
-        category_columns=category_columns,
-        text_columns=text_columns,
-    )
 
 
 def rows_of(
@@ -44,9 +21,13 @@ def rows_of(
     category_columns: Sequence[str] = (),
     text_columns: Sequence[str] = (),
 ) -> pd.DataFrame:
-    """As `read_rows`, of a table that was read."""
+    """The named columns, in this order: float64 with NaN, then text with '' where missing.
+
+    Truth values come as 1.0 and 0.0. Raises DataError with every problem: columns that are not there (all of them),
+    rows that cannot be read, texts and infinities among numbers.
+    """
     needed = [*number_columns, *category_columns, *text_columns]
-    problems = [p for p in table.problems if not _elsewhere(p, table, needed)]
+    problems = [*column_problems(table, needed), *(p for p in table.problems if not _is_of_columns(p))]
     problems += _absent(table, needed)
     columns: dict[str, NDArray[np.generic]] = {}
     for name in number_columns:
@@ -60,11 +41,13 @@ def rows_of(
     return pd.DataFrame(columns)
 
 
-def _elsewhere(problem: Problem, table: Table, needed: Sequence[str]) -> bool:
-    """Whether a problem of reading is about columns that are not needed: unusable, unnamed or doubled ones."""
-    if problem.what.startswith(("Column ", "Columns ", "Duplicate ")):
-        return not any(repr(name) in problem.what for name in needed)
-    return False
+def column_problems(table: Table, names: Sequence[str]) -> list[Problem]:
+    """What reading found wrong with these columns themselves: unusable, unnamed or doubled ones."""
+    return [p for p in table.problems if _is_of_columns(p) and any(repr(name) in p.what for name in names)]
+
+
+def _is_of_columns(problem: Problem) -> bool:
+    return problem.what.startswith(("Column ", "Columns ", "Duplicate "))
 
 
 def _absent(table: Table, needed: Sequence[str]) -> list[Problem]:

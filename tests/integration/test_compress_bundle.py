@@ -225,6 +225,9 @@ def test_values_are_judged_by_the_bundles_own_metric_and_rows_without_any_are_na
     wrong.loc[[3, 4], "price"] = ["cheap", None]
     with pytest.raises(DataError, match=r"'price' has no number in 2 rows \(rows 5, 6\)"):
         prepared(made.folder, rows_file(tmp_path, wrong))
+    twice = pd.concat([frame, 2 * frame[["price"]]], axis=1)
+    with pytest.raises(DataError, match="Duplicate column names: 'price'"):
+        prepared(made.folder, rows_file(tmp_path, twice))
 
 
 def _damaged(bundle: Path) -> None:
@@ -292,6 +295,8 @@ def test_without_rows_nothing_is_begun(network: Path, tmp_path: Path) -> None:
     assert not (tmp_path / "home").exists()
     with pytest.raises(OptionError, match="gone/ does not exist"):
         compress_options("gone/")
+    with pytest.raises(OptionError, match=r"--verify-key .* is for a bundle"):
+        compress_options("model.onnx", rows="rows.csv", verify_key="pub.pem")
     with pytest.raises(OptionError, match="of which none is searched"):
         compress_options("own/task.py:task", pins=("build.width=32",))
 

@@ -8,13 +8,15 @@ import pytest
 from support_task import frame_text, plain_frame, write
 
 from autoopt.errors import DataError
-from autoopt.task import read_rows
+from autoopt.task import rows as raw_rows
+from autoopt.task.sources.dispatch import read_table
 
 NUMBERS, CATEGORIES = ("height", "visits", "member"), ("colour",)
 
 
 def rows_of(source: object) -> pd.DataFrame:
-    return read_rows(source, number_columns=NUMBERS, category_columns=CATEGORIES)  # type: ignore[arg-type]
+    table = read_table(source)  # type: ignore[arg-type]
+    return raw_rows.rows_of(table, number_columns=NUMBERS, category_columns=CATEGORIES)
 
 
 def test_the_target_is_not_needed_and_other_columns_are_ignored(tmp_path: Path) -> None:
