@@ -62,17 +62,15 @@ def rungs_of(recipe: Recipe, *, classifies: bool = True) -> tuple[Mapping[str, V
     if own != "none":
         return ({"quantize": own},)
     values = twin_values(recipe)
-    plain = [{"quantize": value} for value in values]
-    if TRIMMED in values:
-        others = [rung for rung in plain if rung["quantize"] != TRIMMED]
-        return (*({"quantize": TRIMMED, **trim} for trim in TRIMS), *others)
+    trims = [{"quantize": TRIMMED, **trim} for trim in TRIMS if TRIMMED in values]
+    plain = [{"quantize": value} for value in values if value != TRIMMED]
     if STATIC not in values:
-        return tuple(plain)
-    place = values.index(STATIC) + 1
+        return (*trims, *plain)
+    place = plain.index({"quantize": STATIC}) + 1
     climbs = [{"quantize": STATIC, **climb} for climb in CLIMBS]
     if models()[str(recipe["model"])].learns_in_steps and recipe.get("prune", NONE) == NONE:
         climbs += [{**smaller, **(TAUGHT if classifies else {})} for smaller in SMALLER]
-    return (*plain[:place], *climbs, *plain[place:])
+    return (*trims, *plain[:place], *climbs, *plain[place:])
 
 
 def fitting(rungs: Sequence[Mapping[str, Value]], facts: TaskFacts, slot: Slot) -> tuple[Mapping[str, Value], ...]:

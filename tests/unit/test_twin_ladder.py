@@ -7,7 +7,18 @@ from dataclasses import replace
 import pytest
 from support_network import facts_of
 
-from autoopt.app.twin_ladder import CLIMBS, SMALLER, TAUGHT, climbed, entered, fitting, rungs_of, safer, why_none_fits
+from autoopt.app.twin_ladder import (
+    CLIMBS,
+    SMALLER,
+    TAUGHT,
+    TRIMS,
+    climbed,
+    entered,
+    fitting,
+    rungs_of,
+    safer,
+    why_none_fits,
+)
 from autoopt.report.wording import form_words
 from autoopt.space import Recipe, Value
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
@@ -85,6 +96,12 @@ def test_trees_are_trimmed_less_and_less_before_the_form_that_loses_nothing() ->
     attempts = Attempts(result("it loses", valid=0.8), result(""), takes_s=0.05)
     rung, _ = climbed((*trims, safest), attempts, FACTS, TOLERANCE, until=ahead(0.06))
     assert rung == safest, "there is no time for more than the safest"
+
+
+def test_a_graph_that_came_trained_may_hold_trees_or_a_network_and_has_the_rungs_of_both() -> None:
+    rungs = rungs_of(Recipe({"model": "brought"}))
+    assert rungs[: len(TRIMS) + 1] == rungs_of(Recipe({"model": "lightgbm"}))
+    assert rungs[len(TRIMS) + 1 :] == tuple(rung for rung in NETWORK if "prune" not in rung)
 
 
 def test_linear_models_have_no_rungs_to_climb() -> None:

@@ -49,7 +49,7 @@ def twin_choice(artifact_kind: str, *, convolves: bool = False) -> tuple[str, ..
         "exported": ("static_int8", "dynamic_int8", *HALVES),
         "trees": ("compact", "trimmed"),
         "wide_linear": ("weights_int8",),
-        "brought": ("compact", "static_int8", "dynamic_int8", *HALVES),
+        "brought": ("compact", "trimmed", "static_int8", "dynamic_int8", *HALVES),
     }.get(artifact_kind, ())
 
 
