@@ -23,7 +23,7 @@ from autoopt.report.serving import served_words
 from autoopt.report.wording import NONE, choices_that_matter, fallen_twins, measure_cells, milliseconds, number
 from autoopt.space.ensembles import ensemble_words, is_ensemble
 from autoopt.task.facts import Modality
-from autoopt.values import TrialState, format_bytes, format_seconds
+from autoopt.values import StudyState, TrialState, format_bytes, format_seconds
 
 MAX_FRONT_ROWS = 12
 MAX_FAILURES = 10
@@ -138,7 +138,8 @@ def counts_line(study: Study) -> str:
         if count
     ]
     trials = f"{totals.counted} trial{'s' if totals.counted != 1 else ''}"
-    return f"{trials} ({', '.join(parts) or 'none ended'}) in {format_seconds(row.spent_s)}"
+    told = "; the space holds nothing new" if row.state is StudyState.EXHAUSTED else ""
+    return f"{trials} ({', '.join(parts) or 'none ended'}) in {format_seconds(row.spent_s)}{told}"
 
 
 def failures_table(trials: Sequence[TrialRow]) -> Table | None:
@@ -180,7 +181,9 @@ def next_commands(study: Study, *, stopped: bool) -> list[tuple[str, str]]:
     show = (f"{me} show {study.name}{where}", "all trials, and why some failed")
     if stopped:
         return [(f"{me} resume {study.name}{where}{untold}", "goes on"), show]
-    found = [show, (f"{me} resume {study.name} --time 2m{where}{untold}", "searches on")]
+    found = [show]
+    if study.row.state is not StudyState.EXHAUSTED:  # a resume would only measure the same again
+        found.append((f"{me} resume {study.name} --time 2m{where}{untold}", "searches on"))
     if study.bundle:
         bundle = shlex.quote(place(study.bundle))
         task = study.context.facts.module if has_weights_only(study.bundle) else ""
