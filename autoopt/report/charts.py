@@ -108,7 +108,7 @@ def front_chart(
         x_limits=tuple(Line(at=x.at(f.bound), text=f"{f.bound:g} ms") for f in walls),
         y_limits=tuple(Line(at=100 - y.at(f.bound), text=number(f.bound)) for f in floors),
         beyond=sum(not y.holds(q) for q in qualities),
-        elsewhere=tuple(str(f) for f in limits if f not in walls and f not in floors),
+        elsewhere=tuple(f.told() for f in limits if f not in walls and f not in floors),
         sizes=tuple(Tick(at=_radius(s, sizes), text=format_bytes(s)) for s in sorted({*_ends(sizes)})),
     )
 

@@ -174,7 +174,7 @@ def _missed(view: StudyView) -> str:
     """A best that is not feasible is the nearest miss."""
     if view.best is None or view.best.state is not TrialState.INFEASIBLE:
         return ""
-    return view.best.message or ", ".join(str(x) for x in view.limits)
+    return view.best.message or ", ".join(x.told() for x in view.limits)
 
 
 def _counts(view: StudyView) -> str:

@@ -34,7 +34,7 @@ class Limit:
     @property
     def bound_text(self) -> str:
         """As people read it: `5 kB`, `0.5%`, `2`."""
-        return self._text(self.bound, digits=6)
+        return self._text(self.bound, digits=12)
 
     def told(self) -> str:
         """`size_bytes<=5 kB`."""

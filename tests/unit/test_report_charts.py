@@ -106,7 +106,7 @@ def test_limits_are_lines_where_they_fit_and_words_where_they_do_not() -> None:
     found = chart(TRIALS, limits=limits)
     assert [line.text for line in found.x_limits] == ["1 ms"]
     assert [line.text for line in found.y_limits] == ["0.9200"]
-    assert found.elsewhere == ("size_bytes<=5000000", "latency_ms<=1000000")
+    assert found.elsewhere == ("size_bytes<=5 MB", "latency_ms<=1000000")
     feasible = {p.look: p.x for p in found.points}
     assert feasible["plain"] < found.x_limits[0].at < feasible["infeasible"]
 
