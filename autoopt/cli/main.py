@@ -1,6 +1,5 @@
 """The `autoopt` command: its subcommands, loaded one by one, and what happens to errors."""
 
-import _thread
 import atexit
 import contextlib
 import importlib
@@ -131,7 +130,10 @@ def _interrupt(_number: int, _frame: object) -> None:
 def _raised_again(ignored: "sys.UnraisableHookArgs") -> None:
     """A Ctrl-C that met Python while it was putting things away, where nothing can be raised, comes a moment later."""
     if ignored.exc_type is KeyboardInterrupt:
-        threading.Timer(_MOMENT_S, _thread.interrupt_main).start()
+        # A signal, as it came: it ends what the main thread waits in, which a mere note of it would not.
+        main = threading.main_thread().ident
+        assert main is not None
+        threading.Timer(_MOMENT_S, signal.pthread_kill, (main, signal.SIGINT)).start()
     else:
         sys.__unraisablehook__(ignored)
 

@@ -28,6 +28,7 @@ from autoopt.planners import Climb
 from autoopt.space import Recipe, Space, load_space
 from autoopt.space.domains import Choice, Dimension
 from autoopt.strategies import catalogue
+from autoopt.strategies.deploying.mending import only_mends
 from autoopt.values import FailureReason, TrialState
 
 
@@ -422,7 +423,10 @@ def test_a_study_that_climbs_ends_where_no_form_is_left_that_could_be_of_use(tmp
         measures = {"quality": 0.9, "latency_ms": 0.1, "size_bytes": 10.0, "quality_drop": drop}
         return lambda recipe, _: Ending(measures=measures, after_polls=1 + len(recipe) % 3)
 
-    for name, drop, forms in (("whole", 0.1, 5), ("lossy", 3.0, len(space.portfolio))):
+    forms_in_turn, usual = space.portfolio, len(space.portfolio)
+    mending = sum(any(only_mends(one, other) for other in forms_in_turn[:k]) for k, one in enumerate(forms_in_turn))
+    assert mending > 0
+    for name, drop, forms in (("whole", 0.1, usual - mending), ("lossy", 3.0, usual)):
         folder = tmp_path / name
         folder.mkdir()
         climb = Climb(usual_alone=True)

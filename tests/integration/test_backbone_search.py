@@ -16,6 +16,7 @@ from autoopt.task import Snapshot, TaskOptions, prepare_task
 from autoopt.task.assemble import PreparedTask
 
 SMALL = ("--slots", "1", "--set", "model=backbone", "--set", "backbone.least_side=0", "--set", "backbone.epochs=3")
+SMALL += ("--set", "optimizer.learning_rate=0.001", "--set", "precision=fp32")  # weights of chance diverge easily
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_a_search_and_a_resume_without_the_file(tmp_path: Path, monkeypatch: pyt
     ran = run_here("resume", "one", "--trials", "1", "--json")
     assert ran.code == 0, ran.err
     trials = ran.last_json["trials"]
-    assert (trials["complete"] + trials["pruned"], trials["failed"]) == (2, 0)
+    assert (trials["complete"] + trials["pruned"], trials["failed"]) == (2, 0), ran.err
     bundle = load_bundle(tmp_path / ran.last_json["bundle"])
     assert bundle.manifest["backbone"]["name"] == "resnet.safetensors"
     assert bundle.manifest["artifacts"][0]["parity"]["holds"]
