@@ -9,7 +9,7 @@ from autoopt.app.context import StudyContext
 from autoopt.app.ensembling import Ensembler, member_teachers
 from autoopt.app.forms import shown_forms
 from autoopt.app.jobs import Jobs
-from autoopt.app.pick import picked
+from autoopt.app.pick import picked, settled_pick
 from autoopt.app.settled_serving import serving_s, with_serving
 from autoopt.app.settled_twin import artifacts_of, settled, with_tests
 from autoopt.app.twin_ladder import climbed, entered, fitting, rungs_of, safer, why_none_fits
@@ -18,7 +18,16 @@ from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
 from autoopt.orchestrator import Observer, model_payload
 from autoopt.orchestrator.loop import Outbox
-from autoopt.orchestrator.selection import TWIN, best, feasible, float_of, front, is_form, provisional, value
+from autoopt.orchestrator.selection import (
+    TWIN,
+    best,
+    feasible,
+    float_of,
+    front,
+    is_form,
+    provisional,
+    value,
+)
 from autoopt.orchestrator.teacher import teacher_key
 from autoopt.report import StudyView, render_report
 from autoopt.space import Recipe, Value
@@ -36,6 +45,8 @@ from autoopt.values import Measurement, TrialState, broken
 MAX_REMEASURED = 16
 REMEASURING_SHARES = (0.6, 0.3, 0.3)
 """Of the time for measuring again: how much each pass may take."""
+SETTLING_SHARE, LEAST_SETTLING_S = 0.3, 1.0
+"""Of the time that is left for verifying: how much goes into finding out whether a form is as promised."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,7 +89,7 @@ class Finisher:
 
         `ensemble_s` comes on top of `seconds`. None without any candidate.
         """
-        if self.candidate(self._context.pick) is None:
+        if picked(self._context, self._ledger.trials(self._context.study.name), self._context.pick) is None:
             return None
         end = time.monotonic() + seconds
         self._observer.phase("measuring the best again, everything idle")
@@ -89,18 +100,16 @@ class Finisher:
             end += time.monotonic() - began
         return self.export(self._context.pick, output=output, seconds=max(1.0, end - time.monotonic()))
 
-    def candidate(self, pick: str) -> TrialRow | None:
-        """The trial that a pick names; the nearest miss where no trial is feasible. Raises OptionError, StudyError."""
-        return picked(self._context, self._ledger.trials(self._context.study.name), pick)
-
     def export(self, pick: str, *, output: str | None, seconds: float, key: SigningKey | None = None) -> Exported:
         """Verify a pick and its twin, look at the test split once for each, and write the bundle."""
-        trial = self.candidate(pick)
+        serving = serving_s(seconds, self._context)
+        until = time.monotonic() + seconds - serving
+        trials = self._ledger.trials(self._context.study.name)
+        trial = settled_pick(self._context, trials, pick, lambda form: self._as_promised(form, until))
         if trial is None:
             raise StudyError(f"Study {self._context.study.name!r} has no trial that could be exported yet.")
         self._observer.phase(f"verifying trial {trial.number} and its twin")
-        serving = serving_s(seconds, self._context)
-        verified = self._verify(trial, seconds - serving)
+        verified = self._verify(trial, max(1.0, until - time.monotonic()))
         chosen, missed = self._choose(trial, verified)
         verified = with_serving(verified, chosen, self._context, self._jobs, seconds=serving)
         given = Path(output) if output else self._context.home.bundle(self._context.study.name)
@@ -121,6 +130,16 @@ class Finisher:
         self._writer.enqueue([model_payload(self._context.study, trial.number, folder, self._metrics(exported))])
         self._outbox.pump(self._writer)
         return exported
+
+    def _as_promised(self, trial: TrialRow, until: float) -> bool:
+        """Whether a form holds beside its float graph when both are loaded and measured in turns; so without time."""
+        left_s = until - time.monotonic()
+        if left_s < LEAST_SETTLING_S:
+            return True
+        recipe = Recipe(trial.recipe)
+        own = {"quantize": recipe.get("quantize", "none")}
+        seconds = SETTLING_SHARE * left_s
+        return not self._verify_pair(recipe, own, seconds=seconds, look_at_test=False, keeps_twin=True).twin_reason
 
     def _remeasure(self, seconds: float) -> None:
         """Final latencies for the front and the near misses; feasibility follows them.
@@ -158,6 +177,8 @@ class Finisher:
         states: dict[int, tuple[TrialState, str]] = {}
         for trial in chosen:
             again = {n: Measurement.from_json(m) for n, m in result.get(trial.artifact_key, {}).items()}
+            if any(m.provisional for m in again.values()) and not provisional(trial):
+                continue  # taken beside other work: what the quiet machine gave says more
             if not again:
                 continue
             measures[trial.number] = again

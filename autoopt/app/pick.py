@@ -1,11 +1,11 @@
 """Which trial a pick names."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 from autoopt.app.context import StudyContext
 from autoopt.errors import OptionError, StudyError
 from autoopt.ledger import TrialRow
-from autoopt.orchestrator.selection import PICKS, TWIN, best, cheapest, nearest_miss, twin
+from autoopt.orchestrator.selection import PICKS, TWIN, as_it_came, best, cheapest, feasible, nearest_miss, twin
 from autoopt.values import LATENCY_MS, SIZE_BYTES
 
 
@@ -31,3 +31,20 @@ def picked(context: StudyContext, trials: Sequence[TrialRow], pick: str) -> Tria
     else:
         raise OptionError(f"--pick {pick!r} names no trial.", f"Give {', '.join(PICKS)} or a trial's number.")
     return found or nearest_miss(trials, context.limits, direction)
+
+
+def settled_pick(
+    context: StudyContext, trials: Sequence[TrialRow], pick: str, as_promised: Callable[[TrialRow], bool]
+) -> TrialRow | None:
+    """The same; but a form takes the place of a float graph that keeps the limits only where it is `as_promised`.
+
+    What its trial found was measured alone. Where it does not hold beside the float graph, the next one is looked at,
+    at last the float graph itself.
+    """
+    left = list(trials)
+    while True:
+        found = picked(context, left, pick)
+        replaces = pick == TWIN and found is not None and not as_it_came(found.recipe)
+        if found is None or not replaces or not any(as_it_came(t.recipe) for t in feasible(left)) or as_promised(found):
+            return found
+        left.remove(found)

@@ -1,6 +1,8 @@
 """Which form of a brought graph is exported, and what is said of the others."""
 
+from collections.abc import Callable
 from dataclasses import replace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -8,10 +10,11 @@ from support_bundle import trial_row
 
 from autoopt.app.compressing import compress_options
 from autoopt.app.forms import ladder
+from autoopt.app.pick import settled_pick
 from autoopt.cli.compressed import MOST_FORMS, most_telling
 from autoopt.errors import OptionError
 from autoopt.ledger import TrialRow
-from autoopt.orchestrator.selection import as_it_came, float_of, is_form, nearest_miss, twin
+from autoopt.orchestrator.selection import TWIN, as_it_came, float_of, is_form, nearest_miss, twin
 from autoopt.space import Recipe
 from autoopt.values import LATENCY_BATCH_MS, LATENCY_MS, QUALITY_DROP, Limit, Measurement, TrialState
 
@@ -42,6 +45,27 @@ def test_the_smallest_that_is_not_slower_takes_its_place() -> None:
     faster = form(4, "bf16", ms=0.05, size=210)
     assert twin([FLOAT, slow, batch_slow, within_noise, faster], "maximize") is within_noise
     assert twin([FLOAT, slow, batch_slow], "maximize") is FLOAT
+
+
+def test_a_form_that_does_not_hold_beside_the_float_one_is_passed_over() -> None:
+    context: Any = SimpleNamespace(facts=SimpleNamespace(metric_direction="maximize"), limits=LIMITS, tolerance=0.01)
+    int8, half = form(1, "static_int8", ms=0.05, size=100), form(2, "fp16", ms=0.1, size=200)
+    looked_at: list[int] = []
+
+    def holds(*numbers: int) -> Callable[[TrialRow], bool]:
+        return lambda trial: looked_at.append(trial.number) or trial.number in numbers
+
+    def settled(pick: str, *numbers: int) -> TrialRow | None:
+        return settled_pick(context, [FLOAT, int8, half], pick, holds(*numbers))
+
+    assert settled(TWIN, 1, 2) is int8
+    assert settled(TWIN, 2) is half
+    assert settled(TWIN) is FLOAT
+    assert looked_at == [1, 1, 2, 1, 2]
+    assert settled("1") is int8  # who names a trial gets it
+    too_slow = replace(FLOAT, state=TrialState.INFEASIBLE)
+    assert settled_pick(context, [too_slow, int8, half], TWIN, holds()) is int8  # there is nothing to be held to
+    assert looked_at == [1, 1, 2, 1, 2]
 
 
 def test_where_the_float_one_breaks_a_limit_the_smallest_that_keeps_them_goes() -> None:
