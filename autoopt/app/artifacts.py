@@ -11,7 +11,7 @@ from autoopt.app.studies import open_ledger
 from autoopt.app.study import Study
 from autoopt.bundle import CheckReport, check_bundle, check_target, load_bundle, read_manifest
 from autoopt.errors import BundleError, OptionError
-from autoopt.files import write_bytes, write_text
+from autoopt.files import user_path, write_bytes, write_text
 from autoopt.report import StudyView, render_report
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.values import Measurement
@@ -173,7 +173,7 @@ def _prediction_file(output: str) -> Path:
 
 def _new_file(output: str | Path) -> Path:
     """A path that a file can be written to. Raises OptionError."""
-    path = Path(output).expanduser()
+    path = user_path(output)
     if path.is_dir():
         raise OptionError(f"-o {str(output)!r} is a folder.", "Give the name of a file.")
     if not path.parent.is_dir():

@@ -3,7 +3,6 @@
 import os
 import time
 from dataclasses import replace
-from pathlib import Path
 from typing import Final
 
 import numpy as np
@@ -11,6 +10,7 @@ from numpy.typing import NDArray
 
 from autoopt.bundle import read_manifest
 from autoopt.errors import BundleError, DataError, InputError, Problem
+from autoopt.files import user_path
 from autoopt.runtime import Session, as_scores, graph_input_name
 from autoopt.strategies.deploying.brought import GraphRows, outputs_of
 from autoopt.task import PreparedTask, TaskOptions
@@ -32,7 +32,7 @@ def prepare_brought(source: str, options: TaskOptions) -> PreparedTask:
 
     Raises DataError with all that is wrong with both, OptionError for a metric that does not fit.
     """
-    path = Path(source).expanduser()
+    path = user_path(source)
     try:
         graph = read_graph(path)
         session = loaded_graph(graph)
@@ -64,8 +64,8 @@ def trained_already(source: object) -> Problem | None:
 
 def _is_bundle(name: str) -> bool:
     try:
-        read_manifest(Path(name).expanduser())
-    except (BundleError, OSError, RuntimeError):  # the home of nobody
+        read_manifest(user_path(name))
+    except (BundleError, OSError):
         return False
     return True
 
@@ -76,7 +76,7 @@ def row_problems(source: str, options: TaskOptions) -> list[Problem]:
         what = "No rows were given for the graph: --data is missing."
         mend = f"Give some hundred, as it takes them: autoopt compress {source} --data rows.npz, rows.csv or photos/"
         return [Problem(what=what, mend=mend)]
-    if str(options.rows).startswith(PREFIX) or Path(str(options.rows)).expanduser().exists():
+    if str(options.rows).startswith(PREFIX) or user_path(str(options.rows)).exists():
         return []
     return [Problem(what=f"{options.rows} does not exist.", mend="Check the path of --data.")]
 

@@ -13,6 +13,7 @@ from autoopt.app.raw_rows import are_arrays, array_rows, listed_images, table_ro
 from autoopt.bundle import Bundle, load_bundle
 from autoopt.bundle.contents import FRONT
 from autoopt.errors import BundleError, DataError, InputError, Problem
+from autoopt.files import user_path
 from autoopt.runtime import Front, FrontInput, as_scores, cell_number, cell_text
 from autoopt.runtime.predictor import WEIGHTS_ENDING
 from autoopt.stages.front import front_of
@@ -44,7 +45,7 @@ def prepare_bundled(source: str, options: TaskOptions) -> PreparedTask:
     """
     problems = [*row_problems(source, options), *_option_problems(options)]
     try:
-        bundle = load_bundle(Path(source).expanduser(), verify_key=options.verify_key)
+        bundle = load_bundle(user_path(source), verify_key=options.verify_key)
         graph = _float_graph(bundle)
         session = loaded_graph(graph)
     except (BundleError, InputError) as error:

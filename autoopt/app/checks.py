@@ -9,7 +9,7 @@ from autoopt.app.options import TRACKING_VARIABLE, Places, trials_problems
 from autoopt.app.targets import targets_problems
 from autoopt.bundle import check_target
 from autoopt.errors import OptionError, Problem
-from autoopt.files import Home
+from autoopt.files import Home, user_path
 from autoopt.space import Recipe, Space
 from autoopt.space.domains import Choice, Value
 from autoopt.strategies import Backbone, misfit, models
@@ -38,7 +38,7 @@ def output_problems(output: str | None) -> list[Problem]:
         return []
     if not output.strip():
         return [Problem(what="-o was given an empty text.", mend="Give -o a folder, or leave it out.")]
-    folder = Path(output).expanduser()
+    folder = user_path(output)
     gather = Collector(list(_folder_problems("-o", folder.absolute())))
     if not gather.problems:
         gather.attempt(lambda: check_target(folder))
@@ -64,7 +64,7 @@ def _storage_problems(url: str) -> Iterable[Problem]:
     """Of a SQLite file; SQLite itself takes a short text file for an empty database, and writes into it."""
     if not url.startswith("sqlite:///"):
         return
-    path = Path(url.removeprefix("sqlite:///")).expanduser().absolute()
+    path = user_path(url.removeprefix("sqlite:///")).absolute()
     if not path.parent.is_dir():
         mend = "Make it first, or give another path."
         yield Problem(what=f"--storage {url!r}: there is no folder {path.parent}.", mend=mend)

@@ -8,6 +8,7 @@ from autoopt.app.options import SearchOptions
 from autoopt.app.understanding import Understanding, understand
 from autoopt.bundle import read_manifest
 from autoopt.errors import BundleError, OptionError, Problem
+from autoopt.files import user_path
 from autoopt.orchestrator.selection import TWIN
 from autoopt.strategies.networks.own_network import BUILD
 from autoopt.task.modality import GRAPH_ENDING, is_folder, is_module_reference
@@ -80,7 +81,7 @@ def _bundle_problems(options: SearchOptions) -> list[Problem]:
         return []
     source = Path(str(options.data))
     try:
-        read_manifest(source.expanduser())
+        read_manifest(user_path(source))
         found = []
     except BundleError as error:
         found = [Problem(what=str(error), mend="")]
@@ -110,5 +111,5 @@ def _source_problems(options: SearchOptions) -> list[Problem]:
     if ending == ".py":
         mend = f"Name its function that gives the ModuleTask: {source}:task."
         return [Problem(what=f"{source} is a file of functions, and none of them is named.", mend=mend)]
-    gone = not ending and not Path(source).expanduser().exists()
+    gone = not ending and not user_path(source).exists()
     return [Problem(what=f"{source} {'does not exist' if gone else 'is no ONNX file by its name'}.", mend=mend)]

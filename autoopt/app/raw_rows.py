@@ -2,7 +2,6 @@
 
 import zipfile
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ import pandas as pd
 from numpy.typing import NDArray
 
 from autoopt.errors import DataError
+from autoopt.files import user_path
 from autoopt.runtime import FrontInput
 from autoopt.task.images.archive import find_in_archive
 from autoopt.task.images.folder import find_in_folder
@@ -43,7 +43,7 @@ def table_rows(inputs: Sequence[FrontInput], table: Table) -> pd.DataFrame:
 
 def image_files(image: FrontInput, data: str) -> tuple[ImageFile, ...]:
     """Of a folder, an archive, a table with a column of paths, or one file. Raises DataError where there is none."""
-    place = Path(data).expanduser()
+    place = user_path(data)
     if place.is_dir() or data.lower().endswith(ARCHIVES):
         files = (find_in_folder if place.is_dir() else find_in_archive)(place).files
         if not files:
@@ -60,7 +60,7 @@ def listed_images(image: FrontInput, data: str, table: Table) -> tuple[ImageFile
     paths = rows_of(table, category_columns=[column])[column]
     if not len(paths):
         raise DataError(f"{data} has no rows.", f"Give a row with a path in {image.name!r} for each image.")
-    beside = Path(data).expanduser().parent
+    beside = user_path(data).parent
     return tuple(ImageFile(name=path, folders=(), content=beside / path) for path in paths)
 
 
@@ -85,7 +85,7 @@ def array_rows(inputs: Sequence[FrontInput], data: str) -> dict[str, NDArray[Any
     if not data.lower().endswith(ARRAY_ENDINGS):
         raise DataError(f"{data} is no file of arrays, and the model takes arrays.", mend)
     try:
-        loaded = np.load(Path(data).expanduser(), allow_pickle=False)
+        loaded = np.load(user_path(data), allow_pickle=False)
         if isinstance(loaded, np.ndarray):
             return {inputs[0].name: loaded}
         with loaded:

@@ -1,10 +1,10 @@
 """Whether what a study learns from is still what it began with, asked when it goes on."""
 
 from datetime import UTC, datetime
-from pathlib import Path
 
 from autoopt.app.context import StudyContext
 from autoopt.errors import StudyError
+from autoopt.files import user_path
 from autoopt.ledger import StudyRow
 
 
@@ -31,7 +31,7 @@ def newer_source(study: StudyRow) -> str:
 
     Of a folder: itself or one right below it.
     """
-    source = Path(str(study.spec["source"])).expanduser()
+    source = user_path(str(study.spec["source"]))
     began = datetime.fromisoformat(study.created_at)
     try:
         places = [source, *(p for p in source.iterdir() if p.is_dir())] if source.is_dir() else [source]

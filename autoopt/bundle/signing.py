@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Self, final
 
 from autoopt.errors import BundleError, OptionError
+from autoopt.files import user_path
 
 if TYPE_CHECKING:  # few bundles are signed: the others do without the library
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
@@ -93,7 +94,7 @@ class VerifyKey:
 def _content(option: str, path: str | Path) -> bytes:
     """Of a key's file. Raises OptionError."""
     try:
-        with Path(path).expanduser().open("rb") as file:
+        with user_path(path).open("rb") as file:
             content = file.read(_MAX_KEY_BYTES + 1)
     except OSError as error:
         mend = "Give the path of a PEM file."

@@ -6,6 +6,7 @@ from autoopt.files.home import Home, check_study_name
 from autoopt.files.locks import FileLock, measuring_lock
 from autoopt.files.resources import resource_folder
 from autoopt.files.store import Store, StoreEntry
+from autoopt.files.user_path import user_path
 
 __all__ = [
     "FileLock",
@@ -19,6 +20,7 @@ __all__ = [
     "resource_folder",
     "sha256_file",
     "sha256_json",
+    "user_path",
     "write_bytes",
     "write_json",
     "write_text",

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoopt.errors import OptionError
+from autoopt.files.user_path import user_path
 
 _STUDY_NAME = r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}"
 
@@ -19,7 +20,7 @@ class Home:
     @classmethod
     def locate(cls, given: str | Path | None) -> "Home":
         """`given`, else AUTOOPT_HOME, else ./autoopt-home; absolute."""
-        return cls(root=Path(given or os.environ.get("AUTOOPT_HOME") or "autoopt-home").expanduser().absolute())
+        return cls(root=user_path(given or os.environ.get("AUTOOPT_HOME") or "autoopt-home").absolute())
 
     @property
     def database_url(self) -> str:

@@ -6,7 +6,6 @@ The recipe for SQLite is also applied to Optuna's engine by the planner: both wr
 import contextlib
 import importlib.util
 import sqlite3
-from pathlib import Path
 from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, make_url
@@ -14,6 +13,7 @@ from sqlalchemy.engine import URL
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from autoopt.errors import OptionError
+from autoopt.files import user_path
 
 READ_ONLY: Final = "autoopt_read_only"
 """Execution option of a connection whose transactions only read."""
@@ -34,7 +34,7 @@ def checked_url(url: str) -> URL:
             raise OptionError(f"--storage {shown!r} names no file, and a study must outlive its process.", _ALLOWED)
         if parsed.query:
             raise OptionError(f"--storage {shown!r} has options after '?', which SQLite files take none of.", _ALLOWED)
-        return URL.create("sqlite", database=str(Path(parsed.database).expanduser().resolve()))
+        return URL.create("sqlite", database=str(user_path(parsed.database).resolve()))
     if parsed.drivername not in ("postgresql", "postgresql+psycopg"):
         raise OptionError(f"--storage {shown!r} is neither SQLite nor PostgreSQL with psycopg.", _ALLOWED)
     if importlib.util.find_spec("psycopg") is None:

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import Problem
-from autoopt.files import pictures
+from autoopt.files import pictures, user_path
 from autoopt.runtime.cells import is_missing
 
 if TYPE_CHECKING:
@@ -117,7 +117,7 @@ def _content(cell: Any) -> bytes:
         except ValueError:
             raise pictures.PictureError("is a data URI that is no base64") from None
     if _is_path(cell):
-        return _file_content(Path(cell).expanduser())
+        return _file_content(user_path(cell))
     if _is_pil(cell):
         return _png(cell)
     raise pictures.PictureError("is empty" if is_missing(cell) or cell == "" else f"is of type {type(cell).__name__}")

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from autoopt.errors import Problem, SpaceError
-from autoopt.files import resource_folder
+from autoopt.files import resource_folder, user_path
 from autoopt.space.catalogue import Catalogue
 from autoopt.space.conditions import clipped, condition_text, same
 from autoopt.space.domains import Choice, Dimension, Value
@@ -26,7 +26,7 @@ def space_names() -> tuple[str, ...]:
 def load_space(name_or_path: str, catalogue: Catalogue) -> Space:
     """A shipped space by name (`tabular`), or the user's by path (with a / or ending in .yaml). Raises SpaceError."""
     if "/" in name_or_path or name_or_path.endswith((".yaml", ".yml")):
-        path = Path(name_or_path).expanduser()
+        path = user_path(name_or_path)
         return parse_space(read_text(path, what="The space"), catalogue, source=str(path))
     names = space_names()
     if name_or_path not in names:
@@ -41,7 +41,7 @@ def recipe_from_file(path: str | Path, space: Space, catalogue: Catalogue) -> Re
 
     Dimensions of the space that the file leaves out take their default. Raises SpaceError with every problem found.
     """
-    file = Path(path).expanduser()
+    file = user_path(path)
     raw, problems = read_yaml(read_text(file, what="The recipe"), source=str(file))
     if not isinstance(raw, dict) or not raw:
         raise SpaceError(f"{file} is not a list of 'name: value' lines.", "Use a recipe.yaml from a bundle.")

@@ -1,9 +1,9 @@
 """Which kind of data a source is, told from its name and the options alone: nothing is read."""
 
 import os
-from pathlib import Path
 from typing import Any
 
+from autoopt.files import user_path
 from autoopt.task.facts import Modality
 from autoopt.task.options import TaskOptions
 
@@ -36,8 +36,8 @@ def modality_of(source: Any, options: TaskOptions) -> Modality:
 def is_folder(name: str) -> bool:
     """Whether a source is a folder, whatever kind of name it is."""
     try:
-        return Path(name).expanduser().is_dir()
-    except (OSError, RuntimeError):  # a name that is too long, the home of nobody
+        return user_path(name).is_dir()
+    except OSError:  # a name that is too long
         return False
 
 

@@ -227,6 +227,7 @@ def _(folder: Path) -> None:
 
 # --- command lines
 
+line("a home of nobody", "search ~no-such-user/x.csv --target y", "~no-such-user/x.csv does not exist")
 line("unknown command", "serach table.csv", "No such command 'serach'", "--help")
 line("no data", "search", "DATA", "--help")
 line("a word too many", GOOD + " more", "more", "--help")

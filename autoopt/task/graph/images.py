@@ -2,13 +2,13 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import DataError
+from autoopt.files import user_path
 from autoopt.task.facts import TensorFacts
 from autoopt.task.graph.reading import BroughtGraph, GraphInput
 from autoopt.task.images.archive import find_in_archive
@@ -34,7 +34,7 @@ NORMALIZATIONS: Final = (
 
 def is_images(source: str) -> bool:
     """Whether a source is a folder or an archive."""
-    return source.lower().endswith(ARCHIVES) or Path(source).expanduser().is_dir()
+    return source.lower().endswith(ARCHIVES) or user_path(source).is_dir()
 
 
 def image_rows(
@@ -71,7 +71,7 @@ class GivenImages:
 
 def labelled_images(source: str) -> GivenImages:
     """The images of a folder, an archive or the demo; folders of classes are their labels. Raises DataError."""
-    path = Path(source).expanduser()
+    path = user_path(source)
     if source != IMAGE_DEMO and not path.exists():
         raise DataError(f"{source} does not exist.", "Check the path.")
     found = find_digits() if source == IMAGE_DEMO else (find_in_folder if path.is_dir() else find_in_archive)(path)

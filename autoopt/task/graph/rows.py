@@ -3,13 +3,13 @@
 import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Final
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import DataError, Problem
+from autoopt.files import user_path
 from autoopt.task.columns import Column
 from autoopt.task.facts import TensorFacts
 from autoopt.task.graph.images import image_rows, is_images
@@ -112,7 +112,7 @@ def _of_arrays(graph: BroughtGraph, source: str, options: TaskOptions) -> GivenR
 def _loaded(source: str) -> dict[str, NDArray[Any]]:
     mend = "Write it with numpy.savez(FILE, input=..., label=...): arrays of numbers, and of texts as numpy's str."
     try:
-        with np.load(Path(source).expanduser(), allow_pickle=False) as file:
+        with np.load(user_path(source), allow_pickle=False) as file:
             return {name: file[name] for name in file.files}
     except FileNotFoundError:
         raise DataError(f"{source} does not exist.", "Check the path.") from None

@@ -7,7 +7,7 @@ from typing import Final
 from safetensors import SafetensorError, safe_open
 
 from autoopt.errors import OptionError
-from autoopt.files import sha256_file
+from autoopt.files import sha256_file, user_path
 from autoopt.task.facts import BackboneFacts
 from autoopt.task.images.architectures import Architecture, MobileNetV2, ResNet, architecture_of, misfits
 from autoopt.task.wording import listed, quoted
@@ -24,7 +24,7 @@ _UNDERSTOOD: Final = (
 
 def read_backbone(file: str | Path) -> BackboneFacts:
     """What the file holds. Raises OptionError for one that no network here can begin with."""
-    path = Path(file).expanduser()
+    path = user_path(file)
     tensors = _tensors(path)
     shapes = {name: shape for name, (shape, _) in tensors.items()}
     architecture = architecture_of(shapes)

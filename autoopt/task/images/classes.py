@@ -1,11 +1,11 @@
 """Classes, and the split where there is one, from the folders that images lie in."""
 
 from collections.abc import Iterable
-from pathlib import Path
 
 import numpy as np
 
 from autoopt.errors import DataError, Problem
+from autoopt.files import user_path
 from autoopt.task.facts import Kind
 from autoopt.task.images.found import ENDINGS_TOLD, TABLE_ENDINGS, Found, ImageFile
 from autoopt.task.images.labelled import Labelled, few_images, small_classes
@@ -106,7 +106,7 @@ def _empty(found: Found, files: tuple[ImageFile, ...], level: int) -> list[str]:
 
 
 def _no_images(found: Found, where: str) -> Problem:
-    kind = "a folder" if Path(where).expanduser().is_dir() else "an archive"
+    kind = "a folder" if user_path(where).is_dir() else "an archive"
     tables = [name for name in found.others if name.lower().endswith(TABLE_ENDINGS)]
     if tables:
         what = f"{where} is {kind} without images; it holds tables ({listed(tables, shown=3)})."

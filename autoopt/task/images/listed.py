@@ -10,6 +10,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from autoopt.errors import DataError, Problem
+from autoopt.files import user_path
 from autoopt.files.pictures import PictureError
 from autoopt.task.images.found import ImageFile
 from autoopt.task.images.labelled import Labelled, few_images
@@ -29,7 +30,7 @@ def labelled_by_table(source: Any, options: TaskOptions, name: str | None) -> La
     problems = [*table.problems, *_wrong_columns(table, options)]
     if problems:
         raise DataError(problems)
-    folder = Path(source).expanduser().parent if isinstance(source, str | os.PathLike) else Path()
+    folder = user_path(source).parent if isinstance(source, str | os.PathLike) else Path()
     files = _files(table.column(str(options.image)), folder)
     target, problems = understand_target(
         str(options.target), table.column(str(options.target)), table.row_numbers, options.metric, labelled=False
@@ -85,7 +86,7 @@ def _files(column: pa.Array, folder: Path) -> tuple[ImageFile, ...]:
         ImageFile(
             name=text or "a row without a path",
             folders=(),
-            content=folder / Path(text).expanduser() if text.strip() else PictureError("names no image"),
+            content=folder / user_path(text) if text.strip() else PictureError("names no image"),
         )
         for text in texts
     )

@@ -1,14 +1,13 @@
 """A source of images becomes a task: found, labelled, decoded, split. Nothing is written before `save`."""
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import DataError, InputError, OptionError, Problem
-from autoopt.files import sha256_json
+from autoopt.files import sha256_json, user_path
 from autoopt.task.assemble import PreparedTask, fingerprint
 from autoopt.task.facts import BackboneFacts, Kind, Modality, TaskFacts, TensorFacts
 from autoopt.task.images.archive import find_in_archive
@@ -92,7 +91,7 @@ def _backbone(options: TaskOptions, problems: list[Problem]) -> BackboneFacts | 
 def _beginning_with(task: PreparedTask, backbone: BackboneFacts, options: TaskOptions) -> PreparedTask:
     """The task with pre-trained weights. They are part of what it is: with others, all that is learned is other."""
     facts = replace(task.facts, backbone=backbone, fingerprint=sha256_json([task.facts.fingerprint, backbone.sha256]))
-    return replace(task, facts=facts, backbone=Path(options.backbone or "").expanduser().absolute())
+    return replace(task, facts=facts, backbone=user_path(options.backbone or "").absolute())
 
 
 def refuse_image_options(options: TaskOptions) -> None:
@@ -142,7 +141,7 @@ def _column_problems(options: TaskOptions) -> list[Problem]:
 def _found(source: Any) -> Found:
     if source == IMAGE_DEMO:
         return find_digits()
-    path = Path(source).expanduser()
+    path = user_path(source)
     return find_in_folder(path) if path.is_dir() else find_in_archive(path)
 
 

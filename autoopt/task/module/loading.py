@@ -11,7 +11,7 @@ from types import ModuleType
 from typing import Any
 
 from autoopt.errors import DataError
-from autoopt.files import sha256_file
+from autoopt.files import sha256_file, user_path
 from autoopt.task.module.spec import ModuleTask
 
 PREFIX = "autoopt_task_"
@@ -22,7 +22,7 @@ _LIBRARIES = ("site-packages", "dist-packages")
 def split_reference(reference: str) -> tuple[Path, str]:
     """`path/to/task.py:function` → absolute path and function. Raises DataError when there is no such file."""
     name, _, function = reference.rpartition(":")
-    path = Path(name).expanduser()
+    path = user_path(name)
     if not path.is_file():
         raise DataError(f"{path} is not a file.", "Give path/to/task.py:function, the function returning a ModuleTask.")
     return path.resolve(), function

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from autoopt.errors import DataError
+from autoopt.files import user_path
 from autoopt.task.sources.demos import DEMOS, PREFIX, read_demo
 from autoopt.task.sources.frames import read_frame
 from autoopt.task.sources.hdf5 import read_hdf5
@@ -43,7 +44,7 @@ def read_table(source: Any, name: str | None = None) -> Table:
         return read_demo(text)
     if "://" in text:
         raise DataError(f"{text!r} is an address; only local files are read.", "Download it and give the file's path.")
-    path = Path(text).expanduser()
+    path = user_path(text)
     _check_file(path)
     suffix = path.suffix.lower()
     reader = _READERS.get(Path(path.stem).suffix.lower() if suffix == ".gz" else suffix)

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from autoopt.errors import OptionError
-from autoopt.files import sha256_file
+from autoopt.files import sha256_file, user_path
 from autoopt.task.facts import EmbeddingsFacts
 from autoopt.task.options import TaskOptions
 from autoopt.task.texts.vector_file import read_word_vectors
@@ -23,7 +23,7 @@ class GivenVectors:
 
 def given_vectors(file: str | Path, texts: Iterable[str]) -> GivenVectors:
     """The vectors of all words that these training texts may have. Raises DataError."""
-    path = Path(file).expanduser()
+    path = user_path(file)
     vectors = read_word_vectors(file, wanted_words(texts))
     facts = EmbeddingsFacts(
         name=path.name, sha256=sha256_file(path), dimension=vectors.values.shape[1], words=len(vectors.words)

@@ -15,6 +15,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import DataError, Problem
+from autoopt.files import user_path
 from autoopt.task.texts.word_vectors import WordVectors
 from autoopt.task.wording import SHOWN, count
 
@@ -35,7 +36,7 @@ def vector_file_problems(file: str | Path) -> list[Problem]:
     """What is wrong with a file of word vectors, as far as its first bytes tell."""
     name = f"--embeddings {str(file)!r}"
     try:
-        with Path(file).expanduser().open("rb") as opened:
+        with user_path(file).open("rb") as opened:
             start = opened.read(8)
     except (OSError, ValueError, RuntimeError) as error:  # a NUL in it; the home of nobody
         reason = error.strerror if isinstance(error, OSError) else error
@@ -59,7 +60,7 @@ def read_word_vectors(file: str | Path, wanted: Set[str]) -> WordVectors:
         raise DataError(problems)
     reading = _Reading(file=file, wanted={word.encode("utf-8", "replace") for word in wanted})
     try:
-        with _opened(Path(file).expanduser()) as opened:
+        with _opened(user_path(file)) as opened:
             reading.read(opened)
     except (OSError, EOFError, zlib.error) as error:
         raise DataError(f"--embeddings {str(file)!r} is damaged: {error}.", "Fetch it again.") from None
