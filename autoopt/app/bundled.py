@@ -35,6 +35,8 @@ from autoopt.task.wording import counted_rows, missing_column, quoted
 
 _ROLES: Final[Mapping[str, Role]] = {"number": Role.NUMBER, "category": Role.CATEGORY, "text": Role.TEXT}
 _ARRAYS: Final = ("image", "tensor")
+BY_HASH: Final = "by a hash"
+"""How the words begin that tell of the usual split."""
 
 
 def prepare_bundled(source: str, options: TaskOptions) -> PreparedTask:
@@ -53,7 +55,9 @@ def prepare_bundled(source: str, options: TaskOptions) -> PreparedTask:
         raise DataError([*told, *problems]) from None
     if problems:
         raise DataError(problems)
+    options, notes = _split_as_learned(bundle, options)
     rows = affordable(session, _read(bundle, options))
+    rows = replace(rows, warnings=(*rows.warnings, *notes))
     scores = as_scores(scores_on(session, rows), bundle.front.form)
     require_finite(scores)
     task = graph_task(graph, rows, _judged(bundle, rows, scores), scores, options)
@@ -61,6 +65,21 @@ def prepare_bundled(source: str, options: TaskOptions) -> PreparedTask:
         what = f"{source} takes its rows as this version cannot write it down again: its front.json is of another."
         raise DataError(what, f"Compress its graph alone: {Path(source) / 'model.onnx'}.")
     return task
+
+
+def _split_as_learned(bundle: Bundle, options: TaskOptions) -> tuple[TaskOptions, tuple[str, ...]]:
+    """With the seed that the bundle's own data were split by, unless another is given; and what keeps parts apart."""
+    data = bundle.manifest.get("data")
+    known = data if isinstance(data, dict) else {}
+    split, seed = known.get("split"), known.get("seed")
+    if isinstance(seed, int) and 0 < seed < 2**31 and options.seed == 0:
+        options = replace(options, seed=seed)
+    if not isinstance(split, str) or not split or split.startswith(BY_HASH):
+        return options, ()
+    told = (
+        f"The bundle's data were split {split}; here rows are split by a hash, so those that it learned from judge too."
+    )
+    return options, (told,)
 
 
 def _option_problems(options: TaskOptions) -> list[Problem]:

@@ -96,7 +96,13 @@ def manifest_json(contents: BundleContents, folder: Path) -> dict[str, Any]:
         "test_looks": contents.test_looks,
         "notes": list(verified.notes),
         "environment": environment(),
-        "data": {"name": facts.name, "fingerprint": facts.fingerprint, "rows": dict(facts.rows)},
+        "data": {
+            "name": facts.name,
+            "fingerprint": facts.fingerprint,
+            "rows": dict(facts.rows),
+            "split": facts.split,
+            "seed": facts.seed,
+        },
         "backbone": asdict(facts.backbone) if facts.backbone else None,
         "files": {str(p.relative_to(folder)): {"bytes": p.stat().st_size, "sha256": sha256_file(p)} for p in files},
     }

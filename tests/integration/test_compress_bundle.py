@@ -119,6 +119,19 @@ def test_a_table_is_split_as_its_search_did_and_only_its_network_is_quantized(ne
         assert made.measures["size_bytes"].value < 0.8 * len(original.SerializeToString())
 
 
+def test_rows_are_split_by_the_bundles_own_seed_and_another_split_is_told(network: Path, tmp_path: Path) -> None:
+    bundle, rows = tmp_path / "bundle", rows_file(tmp_path)
+    shutil.copytree(network / "bundle", bundle)
+    usual = prepared(bundle, rows)
+    data = json.loads((bundle / "manifest.json").read_text())["data"]
+    assert (data["seed"], data["split"][:9]) == (0, "by a hash")
+    seal_again(bundle, data={**data, "seed": 5, "split": "by time ('when'): oldest rows train, newest test"})
+    found = prepared(bundle, rows)
+    assert (usual.facts.seed, found.facts.seed, prepared(bundle, rows, seed=7).facts.seed) == (0, 5, 7)
+    assert any("were split by time ('when')" in told for told in found.facts.warnings)
+    assert not any("were split" in told for told in usual.facts.warnings)
+
+
 def test_the_new_bundle_takes_the_same_rows_and_gives_the_same_columns(network: Path, tmp_path: Path) -> None:
     place = placed(tmp_path, prepared(network / "bundle", rows_file(tmp_path)))
     recipe, twin = ({"model": "brought", "quantize": form} for form in ("none", "static_int8"))

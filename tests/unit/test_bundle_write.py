@@ -47,6 +47,8 @@ def test_the_manifest_says_what_was_measured(made: Made) -> None:
         "name": made.facts.name,
         "fingerprint": made.facts.fingerprint,
         "rows": dict(made.facts.rows),
+        "split": made.facts.split,
+        "seed": made.facts.seed,
     }
     assert manifest["baseline"] == dict(verified.baseline)
     assert manifest["test_looks"] == 2
