@@ -19,8 +19,8 @@ from autoopt.task.snapshot import Snapshot
 
 RECIPE: dict[str, Any] = {
     "model": "residual_net",
-    "residual_net.width": 4,
-    "residual_net.epochs": 4,
+    "residual_net.width": 8,
+    "residual_net.epochs": 6,
     "augment": "flip_crop",
     "batch_size": 16,
     "optimizer": "adamw",
