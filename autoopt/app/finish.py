@@ -4,6 +4,7 @@ import time
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 from autoopt.app.context import StudyContext
 from autoopt.app.ensembling import Ensembler, member_teachers
@@ -12,7 +13,7 @@ from autoopt.app.jobs import Jobs
 from autoopt.app.pick import picked, settled_pick
 from autoopt.app.settled_serving import serving_s, with_serving
 from autoopt.app.settled_twin import artifacts_of, settled, with_tests
-from autoopt.app.twin_ladder import climbed, entered, fitting, rungs_of, safer, why_none_fits
+from autoopt.app.twin_ladder import climbed, entered, fitting, rungs_of, safer, told, why_none_fits
 from autoopt.bundle import BundleContents, SigningKey, environment, write_bundle
 from autoopt.errors import StudyError
 from autoopt.ledger import Ledger, StudyWriter, TrialRow
@@ -30,6 +31,7 @@ from autoopt.orchestrator.selection import (
 )
 from autoopt.orchestrator.teacher import teacher_key
 from autoopt.report import StudyView, render_report
+from autoopt.report.wording import quantized_form
 from autoopt.space import Recipe, Value
 from autoopt.stages.contract import (
     REMEASURE_ENTRY,
@@ -83,6 +85,7 @@ class Finisher:
         self._outbox = outbox
         self._observer = observer
         self._ensembler = ensembler
+        self._fallen: list[Mapping[str, Any]] = []  # forms that did not hold beside their float graph, as in `tried`
 
     def finish(self, *, seconds: float, ensemble_s: float, output: str | None) -> Exported | None:
         """Measure the candidates again on the idle machine, average them, then export the best.
@@ -104,12 +107,16 @@ class Finisher:
         """Verify a pick and its twin, look at the test split once for each, and write the bundle."""
         serving = serving_s(seconds, self._context)
         until = time.monotonic() + seconds - serving
+        self._fallen.clear()
         trials = self._ledger.trials(self._context.study.name)
         trial = settled_pick(self._context, trials, pick, lambda form: self._as_promised(form, until))
         if trial is None:
             raise StudyError(f"Study {self._context.study.name!r} has no trial that could be exported yet.")
         self._observer.phase(f"verifying trial {trial.number} and its twin")
         verified = self._verify(trial, max(1.0, until - time.monotonic()))
+        again = [attempt["form"] for attempt in verified.tried]
+        fallen = (attempt for attempt in self._fallen if attempt["form"] not in again)
+        verified = replace(verified, tried=(*fallen, *verified.tried))
         chosen, missed = self._choose(trial, verified)
         verified = with_serving(verified, chosen, self._context, self._jobs, seconds=serving)
         given = Path(output) if output else self._context.home.bundle(self._context.study.name)
@@ -139,7 +146,10 @@ class Finisher:
         recipe = Recipe(trial.recipe)
         own = {"quantize": recipe.get("quantize", "none")}
         seconds = SETTLING_SHARE * left_s
-        return not self._verify_pair(recipe, own, seconds=seconds, look_at_test=False, keeps_twin=True).twin_reason
+        found = self._verify_pair(recipe, own, seconds=seconds, look_at_test=False, keeps_twin=True)
+        if found.twin_reason:
+            self._fallen.append(told(quantized_form(recipe), found))
+        return not found.twin_reason
 
     def _remeasure(self, seconds: float) -> None:
         """Final latencies for the front and the near misses; feasibility follows them.

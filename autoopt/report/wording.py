@@ -126,7 +126,7 @@ def form_words(changes: Mapping[str, Any]) -> str:
     others = [
         (n.rpartition(".")[2], v) for n, v in changes.items() if n.partition(".")[0] != "prune" and n != "quantize"
     ]
-    return ", ".join([*form, *(n if v is True else f"{n} {v}" for n, v in others), *pruned_words(changes)])
+    return ", ".join([*form, *(n if v is True else f"{n} {_short(v)}" for n, v in others), *pruned_words(changes)])
 
 
 def pruned_words(recipe: Mapping[str, Any]) -> list[str]:
