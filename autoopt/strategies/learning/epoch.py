@@ -158,7 +158,8 @@ def checked(train_loss: float, epoch: int) -> float:
     if not math.isfinite(train_loss):
         raise StageFailure(
             FailureReason.NOT_FINITE,
-            f"the training loss became {train_loss} in epoch {epoch}: a lower optimizer.learning_rate may help",
+            f"the training loss became {train_loss} in epoch {epoch}: a lower optimizer.learning_rate may help, or "
+            "precision: fp32 where it is another",
         )
     return train_loss
 
