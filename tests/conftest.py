@@ -26,6 +26,15 @@ def tracked(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("AUTOOPT_TRACKING_URI")
 
 
+@pytest.fixture
+def short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Trials that are evaluated in this process measure for a moment: their figures are not looked at."""
+    from autoopt.stages import measure
+
+    monkeypatch.setattr(measure, "SINGLE_S", 0.03)
+    monkeypatch.setattr(measure, "BATCH_S", 0.02)
+
+
 LONG = {"test_image_networks.py", "test_text_networks.py", "test_shrinking.py", "test_loader.py", "test_gang.py"}
 """Files that take ten seconds or more without one slow test."""
 

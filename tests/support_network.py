@@ -24,6 +24,17 @@ CLASSES = {Kind.BINARY: 2, Kind.MULTICLASS: 3, Kind.REGRESSION: 0}
 CARDINALITIES = (3, 12, 40)
 
 
+class PlainRows:
+    """Rows of a graph with the input x."""
+
+    def __init__(self, x: NDArray[np.float32]) -> None:
+        self._x = x
+        self.rows = len(x)
+
+    def model_feed(self, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
+        return {"x": self._x[chosen]}
+
+
 @dataclass
 class Reports:
     """What a training reported."""

@@ -29,14 +29,13 @@ from autoopt.task.metrics import METRICS
 from autoopt.task.modality import IMAGE_DEMO
 from autoopt.task.rows import column_problems
 from autoopt.task.sources.dispatch import read_table
+from autoopt.task.splits import BY_HASH
 from autoopt.task.table import Table
 from autoopt.task.targets import label_texts
 from autoopt.task.wording import counted_rows, missing_column, quoted
 
 _ROLES: Final[Mapping[str, Role]] = {"number": Role.NUMBER, "category": Role.CATEGORY, "text": Role.TEXT}
 _ARRAYS: Final = ("image", "tensor")
-BY_HASH: Final = "by a hash"
-"""How the words begin that tell of the usual split."""
 
 
 def prepare_bundled(source: str, options: TaskOptions) -> PreparedTask:

@@ -85,7 +85,6 @@ class Finisher:
         self._outbox = outbox
         self._observer = observer
         self._ensembler = ensembler
-        self._fallen: list[Mapping[str, Any]] = []  # forms that did not hold beside their float graph, as in `tried`
 
     def finish(self, *, seconds: float, ensemble_s: float, output: str | None) -> Exported | None:
         """Measure the candidates again on the idle machine, average them, then export the best.
@@ -107,16 +106,16 @@ class Finisher:
         """Verify a pick and its twin, look at the test split once for each, and write the bundle."""
         serving = serving_s(seconds, self._context)
         until = time.monotonic() + seconds - serving
-        self._fallen.clear()
+        fallen: list[Mapping[str, Any]] = []  # forms that did not hold beside their float graph, as in `tried`
         trials = self._ledger.trials(self._context.study.name)
-        trial = settled_pick(self._context, trials, pick, lambda form: self._as_promised(form, until))
+        trial = settled_pick(self._context, trials, pick, lambda form: self._as_promised(form, until, fallen))
         if trial is None:
             raise StudyError(f"Study {self._context.study.name!r} has no trial that could be exported yet.")
         self._observer.phase(f"verifying trial {trial.number} and its twin")
         verified = self._verify(trial, max(1.0, until - time.monotonic()))
         again = [attempt["form"] for attempt in verified.tried]
-        fallen = (attempt for attempt in self._fallen if attempt["form"] not in again)
-        verified = replace(verified, tried=(*fallen, *verified.tried))
+        before = (attempt for attempt in fallen if attempt["form"] not in again)
+        verified = replace(verified, tried=(*before, *verified.tried))
         chosen, missed = self._choose(trial, verified)
         verified = with_serving(verified, chosen, self._context, self._jobs, seconds=serving)
         given = Path(output) if output else self._context.home.bundle(self._context.study.name)
@@ -138,8 +137,11 @@ class Finisher:
         self._outbox.pump(self._writer)
         return exported
 
-    def _as_promised(self, trial: TrialRow, until: float) -> bool:
-        """Whether a form holds beside its float graph when both are loaded and measured in turns; so without time."""
+    def _as_promised(self, trial: TrialRow, until: float, fallen: list[Mapping[str, Any]]) -> bool:
+        """Whether a form holds beside its float graph when both are loaded and measured in turns; so without time.
+
+        One that does not is added to `fallen`.
+        """
         left_s = until - time.monotonic()
         if left_s < LEAST_SETTLING_S:
             return True
@@ -148,7 +150,7 @@ class Finisher:
         seconds = SETTLING_SHARE * left_s
         found = self._verify_pair(recipe, own, seconds=seconds, look_at_test=False, keeps_twin=True)
         if found.twin_reason:
-            self._fallen.append(told(quantized_form(recipe), found))
+            fallen.append(told(quantized_form(recipe), found))
         return not found.twin_reason
 
     def _remeasure(self, seconds: float) -> None:

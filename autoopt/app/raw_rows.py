@@ -1,10 +1,8 @@
 """Raw rows of any kind as files hold them, read for the front of a bundle: to predict them, or to compress on them."""
 
-import zipfile
 from collections.abc import Sequence
 from typing import Any
 
-import numpy as np
 import pandas as pd
 from numpy.typing import NDArray
 
@@ -16,6 +14,7 @@ from autoopt.task.images.folder import find_in_folder
 from autoopt.task.images.found import ENDINGS_TOLD, ImageFile, has_picture_ending
 from autoopt.task.modality import ARCHIVES
 from autoopt.task.rows import rows_of
+from autoopt.task.sources.arrays import read_arrays
 from autoopt.task.sources.dispatch import read_table
 from autoopt.task.table import Table
 
@@ -84,12 +83,4 @@ def array_rows(inputs: Sequence[FrontInput], data: str) -> dict[str, NDArray[Any
     mend = f"Give an .npz file with {names}" + ("." if len(inputs) > 1 else ", or an .npy file with that array.")
     if not data.lower().endswith(ARRAY_ENDINGS):
         raise DataError(f"{data} is no file of arrays, and the model takes arrays.", mend)
-    try:
-        loaded = np.load(user_path(data), allow_pickle=False)
-        if isinstance(loaded, np.ndarray):
-            return {inputs[0].name: loaded}
-        with loaded:
-            return {name: loaded[name] for name in loaded.files}
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
-        raise DataError(f"{data} cannot be read: {reason}.", mend) from error
+    return read_arrays(data, mend, alone=inputs[0].name)

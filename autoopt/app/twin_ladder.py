@@ -11,8 +11,7 @@ from autoopt.space.recipe import Recipe
 from autoopt.stages.contract import VerifiedArtifact, VerifyResult
 from autoopt.stages.judge import bare_reason, relative_loss
 from autoopt.strategies import Prune, Qat, Quantize, models, twin_values
-from autoopt.strategies.deploying.mending import FINER, KEPT_FLOAT
-from autoopt.strategies.deploying.quantize import KEEP_FLOAT
+from autoopt.strategies.deploying.mending import FINER, KEEP_FLOAT, KEPT_FLOAT
 from autoopt.strategies.shrinking.prune import CHANNELS, NONE
 from autoopt.task.facts import TaskFacts
 from autoopt.values import Slot

@@ -5,7 +5,7 @@ import time
 import click
 
 from autoopt.app.options import Places
-from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, named, place_options
+from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, named, place_options, seed_option
 
 
 @click.command()
@@ -38,14 +38,7 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 @click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. quantize=static_int8.")
 @click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
 @click.option("--study", metavar="NAME", help="The study's name. Default: made of its name.")
-@click.option(
-    "--seed",
-    type=Number(int),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the split: for a bundle its search's.",
-)
+@seed_option("Of the split: for a bundle its search's.")
 @click.option("--targets", metavar="A,B", help=TARGETS_HELP)
 @click.option("--verify-key", metavar="FILE", help="Public Ed25519 key (PEM) that BUNDLE/ must be signed with.")
 @click.option("-o", "--output", metavar="FOLDER", help="Where the bundle goes. Default: HOME/bundles/STUDY")

@@ -6,7 +6,7 @@ import time
 import click
 
 from autoopt.app.options import Places, SearchOptions
-from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, named, place_options
+from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, named, place_options, seed_option
 
 
 @click.command()
@@ -23,14 +23,7 @@ from autoopt.cli.shared import TARGETS_HELP, Number, duration_option, misread, n
 @click.option("--space", metavar="NAME|FILE", help="Search space. Default: by the data.")
 @click.option("--set", "pins", multiple=True, metavar="NAME=VALUE", help="Pin a choice, e.g. model=mlp; repeatable.")
 @click.option("--recipe", metavar="FILE", help="Run just this recipe (a bundle's recipe.yaml).")
-@click.option(
-    "--seed",
-    type=Number(int),
-    metavar="N",
-    default=0,
-    show_default=True,
-    help="Of the split, the sampler and the trainings.",
-)
+@seed_option("Of the split, the sampler and the trainings.")
 @click.option("--slots", type=Number(int), metavar="N", help="Trials at a time. Default: by the machine.")
 @click.option("--memory", metavar="2GB", help="What trials may take together. Default: what the machine can spare.")
 @click.option("--split-column", metavar="COLUMN", help="A column that says train, valid or test.")

@@ -96,3 +96,8 @@ def duration_option(ctx: click.Context, _param: click.Parameter, text: str | Non
     except OptionError as error:
         _note(ctx, error.problems[0])
         return None
+
+
+def seed_option(told: str) -> Callable[[F], F]:
+    """--seed; `told`: of what."""
+    return click.option("--seed", type=Number(int), metavar="N", default=0, show_default=True, help=told)

@@ -17,6 +17,7 @@ from autoopt.errors import StageFailure
 from autoopt.stages.join import free_prefix, prune, subgraphs
 from autoopt.strategies.graph import ML_DOMAIN
 from autoopt.strategies.model import IR_VERSION, SCORES
+from autoopt.task.graph.preprocessing import PRODUCER
 from autoopt.values import FailureReason
 
 _MEAN: Final = "mean/"
@@ -35,7 +36,7 @@ def averaged(graphs: Sequence[onnx.ModelProto], shares: Sequence[float]) -> onnx
     Other outputs than SCORES go. Raises StageFailure when their inputs or the versions of their operators differ.
     """
     inputs = _common_inputs(graphs)
-    merged = onnx.ModelProto(ir_version=IR_VERSION, producer_name="autoopt")
+    merged = onnx.ModelProto(ir_version=IR_VERSION, producer_name=PRODUCER)
     merged.graph.name = "autoopt"
     merged.graph.input.extend(inputs)
     for k, graph in enumerate(graphs, start=1):

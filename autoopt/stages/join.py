@@ -10,6 +10,7 @@ from onnx import compose, helper, version_converter
 from autoopt.strategies.graph import drop_notes
 from autoopt.strategies.model import CODES, FEATURES, IR_VERSION, OPSET, SCORES
 from autoopt.task.facts import TaskFacts
+from autoopt.task.graph.preprocessing import PRODUCER
 
 _PREPARE: Final = "prepare/"
 _MODEL: Final = "model/"
@@ -48,7 +49,7 @@ def _merged(prepare: onnx.ModelProto, model: onnx.ModelProto) -> onnx.ModelProto
     offered = {v.name.removeprefix(free_prefix(_PREPARE, prepare.graph)): v.name for v in first.graph.output}
     wanted = {v.name.removeprefix(free_prefix(_MODEL, prepare.graph)): v.name for v in second.graph.input}
     links = [(offered[name], wanted[name]) for name in (FEATURES, CODES) if name in wanted]
-    joined = compose.merge_models(first, second, io_map=links, name="autoopt", producer_name="autoopt")
+    joined = compose.merge_models(first, second, io_map=links, name="autoopt", producer_name=PRODUCER)
     unique = {o.domain: o.version for o in joined.opset_import}  # merge_models lists each half's imports
     del joined.opset_import[:]
     joined.opset_import.extend(helper.make_opsetid(d, v) for d, v in unique.items())

@@ -18,6 +18,7 @@ from numpy.typing import DTypeLike, NDArray
 from onnx import TensorProto, helper, numpy_helper
 
 from autoopt.strategies.model import IR_VERSION, ML_OPSET, OPSET
+from autoopt.task.graph.preprocessing import PRODUCER
 
 ML_DOMAIN = "ai.onnx.ml"
 RUNTIME_DOMAIN = "com.microsoft"
@@ -122,7 +123,7 @@ class GraphBuilder:
             opsets.append(helper.make_opsetid(ML_DOMAIN, ML_OPSET))
         if RUNTIME_DOMAIN in self._domains:
             opsets.append(helper.make_opsetid(RUNTIME_DOMAIN, 1))
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="autoopt")
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
         onnx.checker.check_model(model, full_check=True)
         return model
 

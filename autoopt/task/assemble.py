@@ -15,7 +15,7 @@ from autoopt.task.facts import ColumnFacts, Modality, Role, TaskFacts
 from autoopt.task.metrics import Metric
 from autoopt.task.options import TaskOptions
 from autoopt.task.snapshot import PartArrays, write_snapshot
-from autoopt.task.splits import PARTS, Parts
+from autoopt.task.splits import BY_HASH, PARTS, Parts
 from autoopt.task.table import Table
 from autoopt.task.targets import Target
 from autoopt.task.texts.given import GivenVectors
@@ -55,7 +55,7 @@ def _split_words(options: TaskOptions, target: Target) -> str:
     if options.time_column:
         return f"by time ({quoted(options.time_column)}): oldest rows train, newest test"
     within = ", within each class" if target.kind.classifies else ""
-    return f"by a hash of each row (seed {options.seed}){within}; equal rows stay together"
+    return f"{BY_HASH} of each row (seed {options.seed}){within}; equal rows stay together"
 
 
 def _known_in_train(columns: list[Column], parts: Parts) -> list[Column]:

@@ -20,6 +20,8 @@ from autoopt.task.targets import Target, label_texts
 from autoopt.task.wording import count, counted_rows, listed, quoted
 
 PARTS = ("train", "valid", "test")
+BY_HASH = "by a hash"
+"""How the words begin that tell of the usual split."""
 TEST_SHARE = 0.20
 VALID_SHARE, VALID_SHARE_OF_MANY = 0.16, 0.10
 MANY_ROWS = 5000

@@ -33,7 +33,6 @@ from autoopt.app.compressing import compress_options
 from autoopt.bundle import load_bundle, write_bundle
 from autoopt.errors import DataError, OptionError
 from autoopt.files import Store
-from autoopt.stages import measure
 from autoopt.stages.keys import DEPLOY
 from autoopt.strategies import Quantize
 from autoopt.strategies.deploying.pipeline import Pipeline
@@ -45,13 +44,9 @@ from autoopt.task.graph.preprocessing import is_preprocessing
 from autoopt.task.snapshot import Part
 from autoopt.values import Slot
 
+pytestmark = pytest.mark.usefixtures("short_timing")
+
 FRAME = mixed_frame(240)
-
-
-@pytest.fixture(autouse=True)
-def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "SINGLE_S", 0.03)
-    monkeypatch.setattr(measure, "BATCH_S", 0.02)
 
 
 @pytest.fixture(scope="module")

@@ -15,9 +15,10 @@ from autoopt.app.compressing import compress_options, understand_compression
 from autoopt.app.options import Places
 from autoopt.bundle import load_bundle
 from autoopt.errors import InputError, StageFailure
-from autoopt.stages import measure
 from autoopt.task import Snapshot, TaskOptions
 from autoopt.task.module.trained import other_weights
+
+pytestmark = pytest.mark.usefixtures("short_timing")
 
 ROWS = torch.randn(120, 4, generator=torch.Generator().manual_seed(0))
 LOADING = """
@@ -39,12 +40,6 @@ FIELDS = "**cut(), metric='accuracy', choices={'width': [32, 64]}"
 TRAINED = returning(f"build=trained, {FIELDS}", LOADING)
 FLOAT = {"model": "as_built", "quantize": "none"}
 OPTIONS = TaskOptions(trained=True)
-
-
-@pytest.fixture(autouse=True)
-def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "SINGLE_S", 0.03)
-    monkeypatch.setattr(measure, "BATCH_S", 0.02)
 
 
 def fitted(folder: Path, *, seed: int = 0) -> torch.nn.Sequential:

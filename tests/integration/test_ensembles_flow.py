@@ -16,7 +16,7 @@ from autoopt.errors import StageFailure
 from autoopt.runtime import Session
 from autoopt.space.ensembles import MEMBERS, MEMBERS_FP16, Member, ensemble_recipe
 from autoopt.space.recipe import Recipe
-from autoopt.stages import measure, worker
+from autoopt.stages import worker
 from autoopt.stages.contract import EvaluateResult, SelectJob, SelectResult
 from autoopt.stages.rows import feed_of
 from autoopt.task.options import TaskOptions
@@ -24,17 +24,13 @@ from autoopt.task.prepare import prepare_task
 from autoopt.task.snapshot import Part, Snapshot
 from autoopt.values import MEASURE_UNITS, Slot
 
+pytestmark = pytest.mark.usefixtures("short_timing")
+
 TREES = recipe_of("lightgbm", encode="ordinal")
 FOREST = recipe_of("random_forest", "compact", encode="ordinal")
 LINE = recipe_of("linear", encode="onehot", scale="standard")
 NETWORK = recipe_of("mlp", "static_int8", encode="embed", scale="standard")
 WEIGHTS = {0: 3, 1: 1, 2: 2, 3: 1}
-
-
-@pytest.fixture(autouse=True)
-def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "SINGLE_S", 0.03)
-    monkeypatch.setattr(measure, "BATCH_S", 0.02)
 
 
 @pytest.fixture(scope="module")

@@ -10,12 +10,14 @@ from support_stages import Place, make_place
 
 from autoopt.runtime import Session
 from autoopt.space.recipe import Recipe
-from autoopt.stages import measure, train
+from autoopt.stages import train
 from autoopt.stages.flow import SHARE_BEFORE_PRUNING
 from autoopt.stages.rows import feed_of
 from autoopt.stages.runners import GRAPH
 from autoopt.strategies.model import TrainingContext
 from autoopt.task.snapshot import Snapshot
+
+pytestmark = pytest.mark.usefixtures("short_timing")
 
 RECIPE: dict[str, Any] = {
     "model": "residual_net",
@@ -42,12 +44,6 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Place:
         file.parent.mkdir(parents=True, exist_ok=True)
         Image.fromarray(picture).save(file)
     return make_place(folder, str(folder / "pictures"))
-
-
-@pytest.fixture(autouse=True)
-def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "SINGLE_S", 0.03)
-    monkeypatch.setattr(measure, "BATCH_S", 0.02)
 
 
 def recipe(**changes: Any) -> Recipe:

@@ -10,10 +10,11 @@ from support_stages import Place, make_place
 
 from autoopt.errors import StageFailure
 from autoopt.runtime import Session
-from autoopt.stages import measure
 from autoopt.stages.rows import feed_of
 from autoopt.stages.runners import GRAPH
 from autoopt.task.snapshot import Snapshot
+
+pytestmark = pytest.mark.usefixtures("short_timing")
 
 WIDE = """
 
@@ -33,12 +34,6 @@ class Fixed(nn.Module):
 """
 RECIPE: dict[str, Any] = {"model": "module", "module.epochs": 5, "batch_size": 16, "optimizer.learning_rate": 0.01}
 PRUNED: dict[str, Any] = {**RECIPE, "prune": "channels", "prune.share": 0.5, "prune.steps": 2, "prune.epochs": 2}
-
-
-@pytest.fixture(autouse=True)
-def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "SINGLE_S", 0.03)
-    monkeypatch.setattr(measure, "BATCH_S", 0.02)
 
 
 def place_of(folder: Path, body: str) -> Place:

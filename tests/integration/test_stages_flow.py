@@ -11,7 +11,6 @@ from support_stages import MODELS, Place, Reports, make_place, mixed_frame, reci
 from autoopt.errors import StageFailure
 from autoopt.runtime import Session
 from autoopt.space.recipe import Recipe
-from autoopt.stages import measure
 from autoopt.stages.contract import EvaluateResult
 from autoopt.stages.keys import stage_keys
 from autoopt.strategies import catalogue, models
@@ -19,6 +18,8 @@ from autoopt.strategies.deploying.quantize import KIND_VALUES
 from autoopt.task.facts import Modality
 from autoopt.task.snapshot import Snapshot
 from autoopt.values import MEASURE_UNITS
+
+pytestmark = pytest.mark.usefixtures("short_timing")
 
 OF_TABLES = {name: model for name, model in models().items() if Modality.TABULAR in model.modalities}
 CASES = [(name, quantize) for name, model in OF_TABLES.items() for quantize in KIND_VALUES[model.artifact_kind]]
@@ -46,12 +47,6 @@ def classes(tmp_path_factory: pytest.TempPathFactory) -> Place:
 def fresh(tmp_path: Path, classes: Place) -> Place:
     """The three-class task with an empty store."""
     return Place(snapshot=classes.snapshot, store=str(tmp_path / "store"))
-
-
-@pytest.fixture(autouse=True)
-def _short_timing(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(measure, "SINGLE_S", 0.03)
-    monkeypatch.setattr(measure, "BATCH_S", 0.02)
 
 
 def _stages(result: EvaluateResult) -> dict[str, bool]:

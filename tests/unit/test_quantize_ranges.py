@@ -9,6 +9,7 @@ import pytest
 from numpy.typing import NDArray
 from onnx import TensorProto, helper, numpy_helper
 from scipy.stats import entropy as scipy_divergence
+from support_network import PlainRows
 
 from autoopt.strategies.deploying import ranges
 from autoopt.strategies.deploying.entropy import LEVELS, PARTS, divergence, least_divergent_range
@@ -22,19 +23,8 @@ RANDOM = np.random.default_rng(11)
 GAUSSIAN = RANDOM.normal(size=50_000)
 
 
-class Plain:
-    """Rows of a graph with the input x."""
-
-    def __init__(self, x: NDArray[np.float32]) -> None:
-        self._x = x
-        self.rows = len(x)
-
-    def model_feed(self, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-        return {"x": self._x[chosen]}
-
-
 def calibration(x: NDArray[np.float32], method: str = "minmax") -> Calibration:
-    return Calibration(rows=Plain(x), chosen=np.arange(len(x)), method=method)  # type: ignore[arg-type]
+    return Calibration(rows=PlainRows(x), chosen=np.arange(len(x)), method=method)  # type: ignore[arg-type]
 
 
 def graph_of(nodes: list[onnx.NodeProto], constants: dict[str, NDArray[np.float32]], *inner: object) -> onnx.ModelProto:

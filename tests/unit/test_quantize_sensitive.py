@@ -7,7 +7,7 @@ import onnx
 import pytest
 from numpy.typing import NDArray
 from onnx import numpy_helper
-from support_network import context, digits, optimized_ops, run
+from support_network import PlainRows, context, digits, optimized_ops, run
 from support_squares import run_images, squares
 
 from autoopt.errors import StageFailure
@@ -86,17 +86,6 @@ def test_a_form_with_every_layer_in_float_is_refused_with_their_number(keep: int
         lost(artifact, data, keep_float=keep)
 
 
-class Plain:
-    """Rows of a graph with the input x."""
-
-    def __init__(self, x: NDArray[np.float32]) -> None:
-        self._x = x
-        self.rows = len(x)
-
-    def model_feed(self, chosen: NDArray[np.int64]) -> dict[str, NDArray[np.float32]]:
-        return {"x": self._x[chosen]}
-
-
 def test_ranges_that_leave_out_an_outlier_lose_less() -> None:
     random = np.random.default_rng(3)
     graph = GraphBuilder("plain")
@@ -108,7 +97,7 @@ def test_ranges_that_leave_out_an_outlier_lose_less() -> None:
     values[7, 5] = 1000.0  # one broken value among 16,384
     errors = {}
     for method in ("minmax", "percentile"):
-        ranges = Calibration(rows=Plain(values), chosen=np.arange(256), method=method)  # type: ignore[arg-type]
+        ranges = Calibration(rows=PlainRows(values), chosen=np.arange(256), method=method)  # type: ignore[arg-type]
         errors[method] = error(scores_of(model, feed), scores_of(static_int8(model, ranges), feed))
     assert errors["percentile"] < 0.01 * errors["minmax"]
 

@@ -5,7 +5,8 @@ from typing import Any, Final
 
 FINER: Final[Mapping[str, str]] = {"bf16": "fp16"}
 """Values of `quantize` that mend nothing but a loss of quality, and of which form."""
-KEPT_FLOAT: Final = "quantize.keep_float"
+KEEP_FLOAT: Final = "keep_float"
+KEPT_FLOAT: Final = f"quantize.{KEEP_FLOAT}"
 MENDING: Final = ("quantize.calibration", "quantize.calibration_rows", KEPT_FLOAT)
 
 

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import ClassVar, Final, final
+from typing import ClassVar, final
 
 import onnx
 
@@ -14,6 +14,7 @@ from autoopt.strategies.deploying.brought import BroughtArtifact, int8_nodes, wh
 from autoopt.strategies.deploying.convolutions import PRODUCTS, mostly_convolutions
 from autoopt.strategies.deploying.embeddings import int8_embeddings
 from autoopt.strategies.deploying.half import HALVES, half_weights
+from autoopt.strategies.deploying.mending import KEEP_FLOAT
 from autoopt.strategies.deploying.quantizer import columns_differ, loaded, on_disk, stacks
 from autoopt.strategies.deploying.ranges import ENTROPY, MINMAX, PERCENTILE
 from autoopt.strategies.deploying.static import Calibration, static_int8, why_none_is_left
@@ -25,7 +26,6 @@ from autoopt.task.facts import TaskFacts
 from autoopt.task.spreading import spread_rows
 from autoopt.values import FailureReason, Slot
 
-KEEP_FLOAT: Final = "keep_float"
 KIND_VALUES: Mapping[str, tuple[str, ...]] = {
     "network": ("none", "dynamic_int8", "static_int8", *HALVES),
     "exported": ("none", "dynamic_int8", "static_int8", *HALVES),

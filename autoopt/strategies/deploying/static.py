@@ -12,8 +12,7 @@ after it stay float.
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from pathlib import Path
-from typing import Any, Final, final
+from typing import Final, final
 
 import numpy as np
 import onnx
@@ -76,7 +75,8 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
     per_channel = convolves or columns_differ(model)
     types = [CONVOLUTION, *PRODUCTS, *BETWEEN, MULTIPLICATION] if convolves else list(PRODUCTS)
     with on_disk(model) as (source, target):
-        float_anyway = _rounding(source)
+        prepared = onnx.load(source)
+        float_anyway = _rounding(prepared)
         ranges = target.with_suffix(".ranges")
         if calibration.method != MINMAX:
             feeds = calibration_reader(model, calibration.rows, calibration.chosen, most_bytes=WATCHED_BYTES)
@@ -103,12 +103,11 @@ def static_int8(model: onnx.ModelProto, calibration: Calibration, *, keep_float:
             found = loaded(target, model)
             return found if convolves else rounded_for_products_alone(found, kept)
 
-        return quantized(_kept(source, quantized, model, calibration, keep_float) if keep_float else ())
+        return quantized(_kept(prepared, quantized, model, calibration, keep_float) if keep_float else ())
 
 
-def _rounding(source: Path) -> list[str]:
+def _rounding(model: onnx.ModelProto) -> list[str]:
     """Names of the multiplications that int8 would round."""
-    model = onnx.load(source)
     exact = loses_nothing(model)
     return [n.name for n in model.graph.node if n.op_type == MULTIPLICATION and n.name not in exact]
 
@@ -121,7 +120,7 @@ def why_none_is_left(keep_float: int, nodes: int) -> str | None:
 
 
 def _kept(
-    source: Any,
+    prepared: onnx.ModelProto,
     quantized: Callable[[Sequence[str]], onnx.ModelProto],
     model: onnx.ModelProto,
     calibration: Calibration,
@@ -129,7 +128,7 @@ def _kept(
 ) -> list[str]:
     """Names of the nodes that stay in float."""
     served = in_int8(model)
-    nodes = [n.name for n in onnx.load(source).graph.node if n.op_type in served]
+    nodes = [n.name for n in prepared.graph.node if n.op_type in served]
     rows = calibration.some(SENSITIVITY_ROWS)
     names = {value.name for value in model.graph.input}
     feed = {name: values for name, values in calibration.rows.model_feed(rows).items() if name in names}

@@ -17,6 +17,7 @@ from autoopt.strategies.trees.arrays import Floats, TreeArrays
 from autoopt.strategies.trees.compact import compact
 from autoopt.strategies.trees.nodes import ML_DOMAIN, Encoded
 from autoopt.strategies.trees.portable import portable
+from autoopt.task.graph.preprocessing import PRODUCER
 
 Link = Literal["identity", "sigmoid", "softmax"]
 """What makes scores of the trees' sums: nothing (values, or probabilities already), or a link function."""
@@ -129,7 +130,7 @@ class TreesArtifact(Artifact):
             constants,
         )
         opsets = [helper.make_opsetid("", OPSET), helper.make_opsetid(ML_DOMAIN, encoded.ml_opset)]
-        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name="autoopt")
+        model = helper.make_model(graph, opset_imports=opsets, ir_version=IR_VERSION, producer_name=PRODUCER)
         onnx.checker.check_model(model)
         return model
 

@@ -18,7 +18,7 @@ from autoopt.task.metrics import Metric, fitting_metric
 from autoopt.task.options import TaskOptions
 from autoopt.task.scoring import dummy_scores, score
 from autoopt.task.snapshot import PartArrays
-from autoopt.task.splits import PARTS, Parts, by_hash, row_hashes, seeded
+from autoopt.task.splits import BY_HASH, PARTS, Parts, by_hash, row_hashes, seeded
 from autoopt.task.targets import Target
 from autoopt.task.wording import count, quoted
 
@@ -69,7 +69,7 @@ def graph_task(
         columns=tuple(c.facts for c in rows.columns),
         rows={part: len(arrays[part].target) for part in PARTS},
         fingerprint="",
-        split=f"by a hash of each row (seed {options.seed}); equal rows stay together",
+        split=f"{BY_HASH} of each row (seed {options.seed}); equal rows stay together",
         seed=options.seed,
         tensors=rows.inputs,
         graph=GraphFacts(
@@ -123,10 +123,9 @@ def _row_words(rows: GivenRows) -> NDArray[np.uint64]:
 
 def _arrays(rows: GivenRows, target: Target, parts: Parts) -> dict[str, PartArrays]:
     columns = part_arrays(rows.columns, target, parts, np.arange(rows.rows, dtype=np.int64) + 1)
-    tensors = {part: np.flatnonzero(parts == k) for k, part in enumerate(PARTS)}
     return {
-        part: replace(columns[part], tensors=tuple(np.ascontiguousarray(values[at]) for values in rows.values))
-        for part, at in tensors.items()
+        part: replace(columns[part], tensors=tuple(np.ascontiguousarray(v[parts == k]) for v in rows.values))
+        for k, part in enumerate(PARTS)
     }
 
 

@@ -1,6 +1,5 @@
 """The rows that a brought graph is compressed on: an .npz file, a table, or images."""
 
-import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Any, Final
@@ -9,13 +8,13 @@ import numpy as np
 from numpy.typing import NDArray
 
 from autoopt.errors import DataError, Problem
-from autoopt.files import user_path
 from autoopt.task.columns import Column
 from autoopt.task.facts import TensorFacts
 from autoopt.task.graph.images import image_rows, is_images
 from autoopt.task.graph.reading import BroughtGraph, GraphInput
 from autoopt.task.options import TaskOptions
 from autoopt.task.parsing import Numbers, parse
+from autoopt.task.sources.arrays import read_arrays
 from autoopt.task.sources.dispatch import read_table
 from autoopt.task.table import Table
 from autoopt.task.targets import label_texts
@@ -74,7 +73,8 @@ def read_rows(graph: BroughtGraph, options: TaskOptions) -> GivenRows:
 
 
 def _of_arrays(graph: BroughtGraph, source: str, options: TaskOptions) -> GivenRows:
-    held = _loaded(source)
+    mend = "Write it with numpy.savez(FILE, input=..., label=...): arrays of numbers, and of texts as numpy's str."
+    held = read_arrays(source, mend)
     wanted, label = [i.name for i in graph.inputs], options.target or LABEL
     due = "; ".join(map(str, graph.inputs))
     absent = [name for name in wanted if name not in held]
@@ -107,18 +107,6 @@ def _of_arrays(graph: BroughtGraph, source: str, options: TaskOptions) -> GivenR
     )
     label_name = label if len(labels) else ""
     return GivenRows(inputs=inputs, values=values, label_name=label_name, labels=labels, warnings=warnings)
-
-
-def _loaded(source: str) -> dict[str, NDArray[Any]]:
-    mend = "Write it with numpy.savez(FILE, input=..., label=...): arrays of numbers, and of texts as numpy's str."
-    try:
-        with np.load(user_path(source), allow_pickle=False) as file:
-            return {name: file[name] for name in file.files}
-    except FileNotFoundError:
-        raise DataError(f"{source} does not exist.", "Check the path.") from None
-    except (OSError, ValueError, EOFError, zipfile.BadZipFile, AttributeError) as error:
-        reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error).splitlines()[0]
-        raise DataError(f"{source} cannot be read: {reason}.", mend) from None
 
 
 def _fitting(wanted: GraphInput, given: NDArray[Any], problems: list[Problem]) -> NDArray[Any]:

@@ -23,7 +23,7 @@ from autoopt.task.metrics import Metric, fitting_metric
 from autoopt.task.modality import IMAGE_DEMO, modality_of
 from autoopt.task.options import TaskOptions
 from autoopt.task.snapshot import PartArrays
-from autoopt.task.splits import PARTS, Parts, by_hash, check_parts, seeded
+from autoopt.task.splits import BY_HASH, PARTS, Parts, by_hash, check_parts, seeded
 from autoopt.task.wording import SHOWN, count, listed, quoted
 from autoopt.values import format_bytes
 
@@ -174,7 +174,7 @@ def _split(labelled: Labelled, words: NDArray[np.uint64], seed: int, warnings: l
     hashes = seeded(words, seed)
     within = ", within each class" if labelled.target.kind.classifies else ""
     if labelled.parts is None:
-        how = f"by a hash of each image's pixels (seed {seed}){within}; equal images stay together"
+        how = f"{BY_HASH} of each image's pixels (seed {seed}){within}; equal images stay together"
         return by_hash(hashes, labelled.target), how
     parts, how = labelled.parts.copy(), labelled.split
     lacking = [k for k in (1, 2) if not (parts == k).any()]
